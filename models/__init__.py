@@ -1,0 +1,1 @@
+"""The detector: features, causal Conformer, runtimes, training, evaluation, weights."""
