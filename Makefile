@@ -1,0 +1,54 @@
+# viva voce: everything a fresh machine needs is behind `make run` and `make test`.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+# The tests compare torch with ONNX. Name another build here if you want one (a CUDA build, say).
+TORCH  ?= torch==2.13.0
+
+.PHONY: help run test lint types bench peers clean
+
+help:
+	@echo "make run    install and start the service with three sample calls"
+	@echo "make test   install everything and run all tests, real peers included"
+	@echo "make bench  measure the scorer and 1,000 live calls"
+	@echo "make lint   ruff and mypy"
+
+# Debian's python3 may come without the venv module; as root we can put that right.
+$(BIN)/python:
+	@$(PYTHON) -c 'import ensurepip, sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed"' \
+	  || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq python3-venv; } \
+	  || { echo "Python 3.11 or newer with venv is needed: apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.serve: pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/.test: pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet --disable-pip-version-check "$(TORCH)"
+	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[train,cluster,test,lint]"
+	@touch $@ $(VENV)/.serve
+
+run: $(VENV)/.serve
+	$(BIN)/vivavoce serve --demo
+
+peers:
+	@sh tests/peers/install.sh
+
+test: $(VENV)/.test peers
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest -q
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+types: lint
+
+bench: $(VENV)/.serve
+	$(BIN)/vivavoce bench scorer
+	$(BIN)/vivavoce bench live --calls 1000 --seconds 60
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

@@ -1,0 +1,65 @@
+"""The command line: one module per command, imported only when that command is asked for.
+
+Each command module offers HELP (a sentence), configure(parser) and run(args) -> exit status. Errors a user can
+mend (VivavoceError, ValueError from a parser, OSError) become one sentence on stderr and exit status 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from engine.errors import VivavoceError
+from vivavoce import __version__
+
+# Help texts stand here too so that `vivavoce --help` imports nothing heavy; a test keeps them equal to HELP.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "serve": ("vivavoce.serve", "run the service: RTP, WHIP, tags to Redis, and the operator's console"),
+    "screen": ("vivavoce.screen", "screen recordings or captures and print how the tag develops"),
+    "score": ("vivavoce.score", "score every audio file of a CSV manifest; adds the column llr"),
+    "tags": ("vivavoce.tags", "follow the stream of tags in Redis"),
+    "listen": ("vivavoce.listen", "screen what the microphone hears (extra: microphone)"),
+    "train": ("vivavoce.train", "train the detector from a corpus (extra: train)"),
+    "evaluate": ("vivavoce.evaluate", "measure a model on a corpus split: EER, AUROC, minDCF, Cllr"),
+    "export": ("vivavoce.export", "turn a training checkpoint into the ONNX file that serves (extra: train)"),
+    "bench": ("vivavoce.bench", "measure speed: the scorer alone, or live RTP calls"),
+}
+
+
+def build_parser(command: str | None) -> argparse.ArgumentParser:
+    """The whole command line, with the options of `command` only (the others stay unimported)."""
+    parser = argparse.ArgumentParser(
+        prog="vivavoce",
+        description="viva voce listens to live calls and says whether a living person is speaking.",
+        epilog="'vivavoce COMMAND --help' shows the options of a command.",
+    )
+    parser.add_argument("--version", action="version", version=f"vivavoce {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, (module, sentence) in COMMANDS.items():
+        sub = commands.add_parser(
+            name,
+            help=sentence,
+            description=sentence[0].upper() + sentence[1:] + ".",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        if name == command:
+            importlib.import_module(module).configure(sub)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    command = next((a for a in arguments if not a.startswith("-")), None)
+    args = build_parser(command).parse_args(arguments)
+    module = importlib.import_module(COMMANDS[args.command][0])
+    try:
+        return int(module.run(args))
+    except BrokenPipeError:  # `vivavoce tags | head` is not a fault
+        return 0
+    except (VivavoceError, ValueError, OSError) as error:
+        print(f"vivavoce {args.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
