@@ -7,12 +7,14 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import cast
 
 import redis.asyncio as aioredis
 
 LATENCY = "vivavoce_publish_latency_seconds_bucket"
 _BUCKET = re.compile(LATENCY + r'\{[^}]*le="([^"]+)"[^}]*\}\s+([0-9.e+]+)')
 STREAM = "vivavoce:tags:*"
+Entry = tuple[bytes, dict[bytes, bytes]]
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ async def audit(url: str) -> Audit:
     try:
         async for name in client.scan_iter(STREAM):
             start = "-"
-            while batch := await client.xrange(name, start, "+", count=5000):
+            while batch := cast(list[Entry], await client.xrange(name, start, "+", count=5000)):
                 records += [json.loads(fields[b"data"]) for _, fields in batch]
                 start = "(" + batch[-1][0].decode()
     finally:

@@ -189,7 +189,7 @@ async def _hang_up(http: aiohttp.ClientSession, load: Load) -> int:
 
 @asynccontextmanager
 async def _service(plan: Plan, redis_url: str, folder: Path) -> AsyncIterator[tuple[int, aiohttp.ClientSession]]:
-    log = open(folder / "service.log", "wb")  # noqa: SIM115, ASYNC230 - lives as long as the service
+    log = open(folder / "service.log", "wb")  # noqa: SIM115 - lives as long as the service
     ready = folder / "ready"
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "vivavoce", "serve", "--ready-file", str(ready),

@@ -16,7 +16,7 @@ class BenchRedis:
     def __init__(self, folder: Path) -> None:
         binary = shutil.which("redis-server")
         if binary is None:
-            raise ValueError("the live bench needs a redis-server >= 7 on the PATH (Debian: apt-get install redis-server)")
+            raise ValueError("the live bench needs redis-server >= 7 on the PATH (apt-get install redis-server)")
         self._binary, self._folder = binary, folder
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
