@@ -24,7 +24,7 @@ def test_every_command_has_complete_help(command: str, capsys: pytest.CaptureFix
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_table_of_commands_repeats_each_module_s_help(command: str) -> None:
     module, sentence = COMMANDS[command]
-    assert importlib.import_module(module).HELP == sentence
+    assert sentence == importlib.import_module(module).HELP
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
