@@ -1,0 +1,135 @@
+// The service's HTTP side: calls, the event stream, recordings, the session cookie. No DOM.
+
+const ROOT = new URL("../", import.meta.url); // the page may be served under any prefix
+const EVENTS = ["tag", "score", "end"];
+const RETRY_MAX_S = 15;
+
+/** An answer that was not a success; `message` is a sentence for the operator. */
+export class ApiError extends Error {
+  constructor(status, code, message) {
+    super(message);
+    Object.assign(this, { status, code });
+  }
+}
+
+export const apiUrl = (path) => new URL(path, ROOT);
+
+/** fetch() that turns every failure into an ApiError with a sentence. */
+export async function request(path, options = {}) {
+  let response;
+  try {
+    response = await fetch(apiUrl(path), { credentials: "same-origin", cache: "no-store", ...options });
+  } catch {
+    throw new ApiError(0, "unreachable", "The service does not answer.");
+  }
+  if (!response.ok) throw await errorOf(response.status, await response.text());
+  return response;
+}
+
+export function errorOf(status, text) {
+  let error = {};
+  try {
+    error = JSON.parse(text).error ?? {};
+  } catch { /* not ours: a proxy answered; the status alone must do */ }
+  return new ApiError(status, error.code ?? "", error.message ?? fallback(status));
+}
+
+function fallback(status) {
+  if (status === 401) return "This token is not the one the service expects.";
+  if (status === 413) return "The file is larger than the service accepts.";
+  if (status === 429) return "Too many requests; wait a moment.";
+  if (status === 503) return "The service takes no new calls at the moment.";
+  return `The service answered with an error (${status}).`;
+}
+
+/** What is on the line now: {calls: [{call_id, started, tags, ...}], skew, thresholds}. */
+export async function fetchCalls() {
+  const response = await request("v1/calls");
+  const body = await response.json();
+  const date = Date.parse(response.headers.get("Date") ?? "");
+  // The header counts whole seconds; below that, the two clocks are taken to agree.
+  const skew = Number.isNaN(date) || Math.abs(date - Date.now()) < 1500 ? 0 : (date + 500 - Date.now()) / 1000;
+  const items = Array.isArray(body) ? body : body.calls ?? [];
+  return { calls: items.map(listedCall), skew, thresholds: body.thresholds ?? null };
+}
+
+function listedCall(item) {
+  const legs = item.legs ?? item.tags ?? {};
+  const tags = Object.values(legs).map((leg) => leg?.latest ?? leg).filter((tag) => tag && typeof tag.tag === "string");
+  const whole = tags.map((tag) => ({ call_id: item.call_id, ...tag }));
+  return { ...item, tags: typeof item.tag === "string" ? [item] : whole };
+}
+
+/** Exchange the printed token for a cookie. */
+export const openSession = (token) => request("v1/session", {
+  method: "POST",
+  headers: { "Content-Type": "application/json" },
+  body: JSON.stringify({ token }),
+});
+
+/**
+ * Follow the tags. The browser resumes with Last-Event-ID by itself while the answer is a stream; after any other
+ * answer (401, 503) it gives up, so we ask why through `onRefused` and open again ourselves, more and more slowly.
+ * Returns {close()}.
+ */
+export function followEvents({ onTag, onOpen, onLost, onDegraded, onGap, onRefused }) {
+  let source;
+  let timer;
+  let delay = 1;
+  const listen = () => {
+    source = new EventSource(apiUrl("v1/events"));
+    source.onopen = () => {
+      delay = 1;
+      onOpen();
+    };
+    source.onerror = () => {
+      onLost();
+      if (source.readyState !== EventSource.CLOSED) return;
+      timer = setTimeout(async () => (await onRefused()) && listen(), delay * 1000);
+      delay = Math.min(RETRY_MAX_S, delay * 2);
+    };
+    for (const name of EVENTS) source.addEventListener(name, (event) => onTag(parseTag(event.data)));
+    source.addEventListener("degraded", () => onDegraded(true));
+    source.addEventListener("restored", () => onDegraded(false));
+    source.addEventListener("gap", onGap);
+  };
+  listen();
+  return {
+    close() {
+      clearTimeout(timer);
+      source.close();
+    },
+  };
+}
+
+/** A tag, or null where the text is none: one bad event must not stop the page. */
+function parseTag(text) {
+  try {
+    const tag = JSON.parse(text);
+    return tag && typeof tag.call_id === "string" ? tag : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Send a recording; `onProgress(0..1)` while it leaves. XMLHttpRequest, because fetch() does not tell how far it is. */
+export function uploadRecording(file, onProgress) {
+  return new Promise((resolve, reject) => {
+    const post = new XMLHttpRequest();
+    const query = new URLSearchParams({ pace: "realtime", name: file.name });
+    post.open("POST", apiUrl(`v1/recordings?${query}`));
+    post.setRequestHeader("Content-Type", file.type || "application/octet-stream");
+    post.upload.onprogress = (event) => event.lengthComputable && onProgress(event.loaded / event.total);
+    post.onload = () => (post.status < 300 ? resolve(answerOf(post.responseText)) : reject(errorOf(post.status, post.responseText)));
+    post.onerror = () => reject(new ApiError(0, "unreachable", "The connection broke while the recording was being sent."));
+    post.send(file);
+  });
+}
+
+function answerOf(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return {};
+  }
+}

@@ -1,0 +1,117 @@
+// The page's root: wires the event stream, the state, the view and the keyboard together.
+import { fetchCalls, followEvents, openSession } from "./api.js";
+import { byId, setText } from "./dom.js";
+import { acceptFiles, BrowserCall, sendFiles } from "./intake.js";
+import { bindKeys } from "./keys.js";
+import { initialState, reduce } from "./state.js";
+import { View } from "./view.js";
+
+const DRAW_MS = 100; // tags are gathered this long: a thousand calls make ten drawings a second, not a thousand
+const TICK_MS = 1000;
+
+const now = () => Date.now() / 1000;
+
+let state = initialState();
+let waiting = []; // tags that came since the last drawing
+let timer = null;
+let feed = null;
+
+const view = new View({ onSelect: select });
+const call = new BrowserCall(byId("call"), askIfRefused);
+
+function apply(action) {
+  state = reduce(state, action);
+  if (state.changed.length) view.announce(state.changed);
+  view.show(state, now());
+}
+
+function select(id) {
+  const before = state.selected;
+  apply({ type: "select", id });
+  if (id !== null) byId("detail").scrollTop = 0;
+  else if (before !== null) view.focusRow(view.rowOf(before));
+}
+
+function receiveTag(tag) {
+  if (!tag) return;
+  waiting.push(tag);
+  timer ??= setTimeout(drain, DRAW_MS);
+}
+
+function drain() {
+  timer = null;
+  const tags = waiting;
+  waiting = [];
+  apply({ type: "events", tags, at: now() });
+}
+
+/** Compare with the service's own list: at the start, and whenever the stream may have missed something. */
+async function refresh() {
+  const askedAt = now();
+  try {
+    const { calls, skew, thresholds } = await fetchCalls();
+    apply({ type: "snapshot", calls, skew, thresholds, askedAt, at: now() });
+    return true;
+  } catch (error) {
+    return !askIfRefused(error);
+  }
+}
+
+function connect() {
+  feed?.close();
+  feed = followEvents({
+    onTag: receiveTag,
+    onOpen: () => {
+      apply({ type: "link", link: "live" });
+      refresh();
+    },
+    onLost: () => state.link !== "locked" && apply({ type: "link", link: "reconnecting" }),
+    onDegraded: (degraded) => apply({ type: "degraded", degraded }),
+    onGap: refresh,
+    onRefused: refresh,
+  });
+}
+
+/** Ask for the token when that is what is missing. True if it was. */
+function askIfRefused(error) {
+  if (error.status !== 401) return false;
+  feed?.close();
+  apply({ type: "link", link: "locked" });
+  if (!byId("token-dialog").open) byId("token-dialog").showModal();
+  return true;
+}
+
+async function enter(token) {
+  try {
+    await openSession(token);
+    byId("token-dialog").close();
+    connect();
+  } catch (error) {
+    setText(byId("token-error"), error.message);
+    if (!byId("token-dialog").open) byId("token-dialog").showModal();
+  }
+}
+
+/** A printed link may carry the token; it leaves the address bar before anything else happens. */
+function takeToken() {
+  const token = new URLSearchParams(location.hash.slice(1)).get("token");
+  if (token) history.replaceState(null, "", location.pathname + location.search);
+  return token;
+}
+
+byId("token-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  setText(byId("token-error"), "");
+  enter(byId("token").value.trim());
+});
+byId("token-dialog").addEventListener("cancel", (event) => event.preventDefault());
+byId("filter").addEventListener("input", (event) => apply({ type: "filter", text: event.target.value }));
+byId("call").addEventListener("click", () => call.start());
+acceptFiles((files) => sendFiles(files, askIfRefused));
+bindKeys({ view, select, selected: () => state.selected, call: () => call.start() });
+setInterval(() => view.show(state, now()), TICK_MS);
+
+view.show(state, now());
+const token = takeToken();
+if (token) await enter(token);
+else connect();

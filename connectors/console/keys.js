@@ -1,0 +1,41 @@
+// The keyboard: j/k or arrows move, Enter opens, Esc closes, / filters, c calls.
+import { byId } from "./dom.js";
+
+const isField = (element) => element.matches?.("input, textarea, select");
+
+/** Keys act everywhere but in fields and dialogs, and never together with Ctrl, Alt or Meta. */
+export function bindKeys({ view, select, selected, call }) {
+  const leaveFilter = () => {
+    byId("filter").value = "";
+    byId("filter").dispatchEvent(new Event("input"));
+    byId("filter").blur();
+  };
+  const actions = {
+    j: () => view.move(1),
+    ArrowDown: () => view.move(1),
+    k: () => view.move(-1),
+    ArrowUp: () => view.move(-1),
+    "/": () => byId("filter").focus(),
+    c: call,
+    Escape: () => selected() !== null && select(null),
+  };
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || byId("token-dialog").open) return;
+    const { key, target } = event;
+    if (isField(target)) {
+      if (target.id !== "filter") return;
+      if (key === "Escape") leaveFilter();
+      if (key === "Enter" || key === "ArrowDown") view.move(1);
+      return;
+    }
+    if (key === "Enter" && target.matches("[data-id]")) {
+      event.preventDefault();
+      select(target.dataset.id);
+    } else if (key.startsWith("Arrow") && byId("detail").contains(target)) {
+      return; // arrows scroll the detail
+    } else if (actions[key]) {
+      event.preventDefault();
+      actions[key]();
+    }
+  });
+}

@@ -1,0 +1,160 @@
+// What the page knows, as one value: an action in, a new value out. No DOM, no clock, no network.
+// Times are seconds of this browser's wall clock; `skew` = the service's clock minus ours.
+import { VERDICTS } from "./words.js";
+
+export const FRESH_S = 10; // a tag without an update for this long must not look live
+export const ENDED_MAX = 50;
+const SERIES_MAX = 600;
+const CHANGES_MAX = 100;
+
+export const initialState = () => ({
+  link: "connecting", // connecting | live | reconnecting | locked
+  degraded: false, // the service says that its tag stream is away
+  skew: 0,
+  thresholds: null, // {deepfake_llr, human_llr} when the service tells them
+  calls: new Map(), // call id -> Call, the live ones
+  ended: [], // Call, newest first
+  filter: "",
+  selected: null, // id of the call whose detail is open
+  changed: [], // changes of tag made by the last action: {call, leg, from, tag}
+});
+
+/** The next state. Unknown actions are our own bug and throw. */
+export function reduce(state, action) {
+  switch (action.type) {
+    case "link": return { ...state, link: action.link, changed: [] };
+    case "degraded": return { ...state, degraded: action.degraded, changed: [] };
+    case "filter": return { ...state, filter: action.text, changed: [] };
+    case "select": return { ...state, selected: action.id, changed: [] };
+    case "events": return receiveEvents(state, action.tags, action.at);
+    case "snapshot": return receiveSnapshot(state, action);
+    default: throw new Error(`unknown action ${action.type}`);
+  }
+}
+
+function receiveEvents(state, tags, at) {
+  const next = { ...state, calls: new Map(state.calls), changed: [] };
+  for (const tag of tags) receiveTag(next, tag, at, {});
+  return next;
+}
+
+/** A list of what is on the line now. Live calls it does not name ended while nobody told us. */
+function receiveSnapshot(state, { calls, at, askedAt, skew, thresholds }) {
+  const next = { ...state, skew, thresholds: thresholds ?? state.thresholds, calls: new Map(state.calls), changed: [] };
+  const named = new Set();
+  for (const item of calls) {
+    named.add(item.call_id);
+    for (const tag of item.tags) receiveTag(next, tag, at, { ...item, listed: true });
+    if (!item.tags.length && !findCall(next, item.call_id)) next.calls.set(item.call_id, newCall(item, at - skewed(item, skew, at)));
+  }
+  for (const call of state.calls.values()) {
+    if (!named.has(call.id) && call.seenAt < askedAt) place(next, { ...call, lost: true, endedAt: at, live: false });
+  }
+  return next;
+}
+
+const skewed = (item, skew, at) => (item.started ? Math.max(0, at - (item.started - skew)) : 0);
+
+function receiveTag(next, tag, at, about) {
+  const known = findCall(next, tag.call_id);
+  const legKey = tag.leg || "caller";
+  const leg = known?.legs[legKey];
+  if (leg && Number.isFinite(tag.seq) && tag.seq <= leg.seq) return; // a repeat, after a resume or from the list
+  const writtenAt = tag.wall_time > 0 ? Math.min(at, tag.wall_time - next.skew) : at; // replayed tags are old, not fresh
+  const age = about.started ? skewed(about, next.skew, at) : at - writtenAt + (tag.media_time_s ?? tag.audio_s ?? 0);
+  const base = known ?? newCall({ ...about, ...tag }, at - age);
+  const changed = leg?.tag?.tag !== tag.tag;
+  const call = withLeg(base, legKey, nextLeg(leg, tag, writtenAt, changed), tag, at);
+  const news = leg || (!about.listed && tag.tag !== "listening"); // what was so before we looked is not a change
+  if (changed && news && tag.kind !== "end") next.changed.push({ call, leg: legKey, from: leg?.tag.tag ?? null, tag });
+  place(next, call);
+}
+
+function newCall(about, startedAt) {
+  return {
+    id: about.call_id, source: about.source ?? "", metadata: about.metadata ?? {}, pii: about.pii ?? {},
+    startedAt, endedAt: null, seenAt: startedAt, live: true, lost: false, legs: {},
+  };
+}
+
+function nextLeg(leg, tag, writtenAt, changed) {
+  const entry = { at: writtenAt, wall: tag.wall_time, media: tag.media_time_s ?? tag.audio_s ?? 0, tag: tag.tag, text: tag.text, llr: tag.llr, reasons: tag.reasons ?? [] };
+  return {
+    tag, seq: tag.seq ?? -1, updatedAt: writtenAt,
+    ended: tag.kind === "end",
+    series: nextSeries(leg?.series ?? [], tag),
+    changes: changed ? [...(leg?.changes ?? []), entry].slice(-CHANGES_MAX) : leg.changes,
+    changedAt: changed ? writtenAt : leg.changedAt,
+  };
+}
+
+function withLeg(call, key, leg, tag, at) {
+  const legs = { ...call.legs, [key]: leg };
+  const live = Object.values(legs).some((one) => !one.ended);
+  return {
+    ...call, legs, live, lost: false, seenAt: at, source: tag.source || call.source,
+    metadata: { ...call.metadata, ...tag.metadata }, pii: { ...call.pii, ...tag.pii },
+    endedAt: live ? null : leg.updatedAt,
+  };
+}
+
+/** Score over media time. When full, every second point of the older half goes: the whole call stays visible. */
+function nextSeries(series, tag) {
+  if (!Number.isFinite(tag.llr)) return series;
+  const point = { t: tag.media_time_s ?? tag.audio_s ?? 0, llr: tag.llr };
+  const kept = series.length && series.at(-1).t >= point.t ? series.slice(0, -1) : series;
+  const grown = [...kept, point];
+  if (grown.length <= SERIES_MAX) return grown;
+  return grown.filter((_, index) => index % 2 === 0 || index > SERIES_MAX / 2);
+}
+
+function place(next, call) {
+  if (call.live) {
+    next.calls.set(call.id, call);
+    if (next.ended.some((one) => one.id === call.id)) next.ended = next.ended.filter((one) => one.id !== call.id);
+    return;
+  }
+  next.calls.delete(call.id);
+  const known = next.ended.some((one) => one.id === call.id);
+  next.ended = known ? next.ended.map((one) => (one.id === call.id ? call : one)) : [call, ...next.ended].slice(0, ENDED_MAX);
+}
+
+export const findCall = (state, id) => state.calls.get(id) ?? state.ended.find((call) => call.id === id);
+
+/** The leg a row shows: the caller's where there is one. */
+export const mainLeg = (call) => call.legs.caller ?? Object.values(call.legs)[0];
+export const verdictOf = (leg) => leg?.tag?.tag ?? "listening";
+export const isStale = (leg, now) => Boolean(leg) && now - leg.updatedAt > FRESH_S;
+
+const rankOf = (verdict) => (VERDICTS.includes(verdict) ? VERDICTS.indexOf(verdict) : VERDICTS.indexOf("unknown"));
+
+/** Most worrying leg first: 0 is deepfake-likely. */
+export function rank(call) {
+  const ranks = Object.values(call.legs).map((leg) => rankOf(verdictOf(leg)));
+  return ranks.length ? Math.min(...ranks) : rankOf("listening");
+}
+
+/** Ids in the order of attention, oldest first within a verdict. While `held`, known rows keep their places. */
+export function arrange(calls, previous, held) {
+  const sorted = [...calls].sort((a, b) => rank(a) - rank(b) || a.startedAt - b.startedAt || (a.id < b.id ? -1 : 1)).map((call) => call.id);
+  if (!held) return sorted;
+  const present = new Set(sorted);
+  const kept = previous.filter((id) => present.has(id));
+  const placed = new Set(kept);
+  return [...kept, ...sorted.filter((id) => !placed.has(id))];
+}
+
+/** Does a call contain every word of the filter? */
+export function matches(call, filter) {
+  const words = filter.toLowerCase().split(/\s+/).filter(Boolean);
+  if (!words.length) return true;
+  const tags = Object.values(call.legs).map((leg) => leg.tag.text ?? leg.tag.tag);
+  const text = [call.id, call.source, ...Object.values(call.metadata), ...Object.values(call.pii), ...tags].join(" ").toLowerCase();
+  return words.every((word) => text.includes(word));
+}
+
+export function countVerdicts(calls) {
+  const counts = Object.fromEntries(VERDICTS.map((verdict) => [verdict, 0]));
+  for (const call of calls) counts[VERDICTS[rank(call)]] += 1;
+  return counts;
+}
