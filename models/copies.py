@@ -1,0 +1,121 @@
+"""Fill the cache: every original clip at 8 kHz, and copy-synthesis of the real ones (vocoders.py).
+
+Which clip is copied how is fixed by names and a seed, never by the order of work, so a run can be stopped, resumed
+or widened. Copies get the level and the sample rounding of their originals: neither may tell the two apart.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from models.corpus import RATE, Clip, read_audio, read_speech, resample
+from models.store import AudioStore
+from models.vocoders import RATE as VOCODER_RATE
+from models.vocoders import Vocoder, vocoders
+
+Samples = NDArray[np.int16]
+
+
+@dataclass(frozen=True)
+class CopyPlan:
+    """Minutes of real speech to copy per path; a path that is missing is kept out (a held-out test of dev)."""
+
+    minutes: Mapping[str, float]
+    seed: int = 20261121
+    min_s: float = 0.8  # shorter clips are not copied
+
+    def jobs(self, clips: list[Clip]) -> Iterator[tuple[Clip, str]]:
+        for path, minutes in self.minutes.items():
+            left = minutes * 60
+            for clip in spread(clips, f"{self.seed}:{path}"):
+                if left <= 0:
+                    break
+                if clip.bonafide and clip.duration_s >= self.min_s:
+                    left -= clip.duration_s
+                    yield clip, path
+
+
+TRAIN_PLAN = CopyPlan({"lpc": 1e9, "mel-smooth": 1e9, "world": 1e9, "hifigan": 32.0, "sinusoidal": 60.0})
+DEV_PLAN = CopyPlan(
+    {"griffin-lim": 12.0, "world": 8.0, "lpc": 8.0, "mel-smooth": 8.0, "sinusoidal": 8.0, "hifigan": 8.0}
+)
+
+
+def name_seed(text: str) -> int:
+    return zlib.crc32(text.encode())
+
+
+def spread(clips: list[Clip], salt: str) -> list[Clip]:
+    """The clips in an order that visits every speaker and repository once before any of them twice."""
+    taken: dict[str, int] = defaultdict(int)
+    ranked = []
+    for clip in sorted(clips, key=lambda c: name_seed(salt + c.name)):
+        who = clip.speaker or clip.name
+        ranked.append((max(taken[who], taken[clip.repo] // 4), name_seed(clip.name + salt), clip))
+        taken[who] += 1
+        taken[clip.repo] += 1
+    return [clip for _, _, clip in sorted(ranked, key=lambda item: item[:2])]
+
+
+def copy_speech(original: Samples, rate: int, vocoder: Vocoder, seed: int) -> Samples:
+    """A copy of int16 [n] at `rate` Hz through `vocoder`, back at `rate`, with the original's level and rounding."""
+    rng = np.random.default_rng(seed)
+    wide = resample(original, rate, VOCODER_RATE).astype(np.float64) / 32768
+    dither = rng.standard_normal(len(wide)) * 1e-5  # analysis divides by the power of digital silence otherwise
+    made = vocoder(wide + dither, rng)
+    made = made * active_level(wide) / max(active_level(made), 1e-6)
+    step = rounding_step(original)
+    pcm = np.clip(np.rint(made * 32768 / step) * step, -32768, 32767).astype(np.int16)
+    return resample(pcm, VOCODER_RATE, rate)
+
+
+def active_level(signal: NDArray[np.float64]) -> float:
+    """RMS of the louder half of 20 ms blocks."""
+    blocks = signal[: len(signal) // 320 * 320].reshape(-1, 320)
+    if not len(blocks):
+        return float(np.sqrt(np.mean(signal**2)))
+    power = np.sort((blocks**2).mean(axis=1))
+    return float(np.sqrt(power[len(power) // 2 :].mean()))
+
+
+def rounding_step(samples: Samples) -> int:
+    """The largest power of two that divides every sample, at most 256."""
+    bits = int(np.bitwise_or.reduce(np.abs(samples.astype(np.int32)))) | 256
+    return bits & -bits
+
+
+def add_originals(store: AudioStore, clips: list[Clip]) -> None:
+    todo = [clip for clip in clips if (clip.name, clip.generator, "") not in store]
+    with store:
+        for clip in tqdm(todo, desc="originals", unit="clip", disable=not todo):
+            store.add(read_speech(clip.path), **_fields(clip, clip.label, clip.generator))
+
+
+def add_copies(store: AudioStore, clips: list[Clip], plan: CopyPlan, weights: Path | None) -> None:
+    """Make the copies of `plan` that the store lacks. Paths whose weights are absent are skipped."""
+    paths = vocoders(weights)
+    jobs = [(c, p) for c, p in plan.jobs(clips) if p in paths and (c.name, f"copy:{p}", "") not in store]
+    with store:
+        for clip, path in tqdm(jobs, desc="copies", unit="copy", disable=not jobs):
+            original, rate = read_audio(clip.path)
+            made = copy_speech(original, rate, paths[path], name_seed(f"{plan.seed}:{path}:{clip.name}"))
+            store.add(resample(made, rate, RATE), **_fields(clip, "spoof", f"copy:{path}"))
+
+
+def _fields(clip: Clip, label: str, generator: str) -> dict[str, str]:
+    return {
+        "source": clip.name,
+        "label": label,
+        "generator": generator,
+        "repo": clip.repo,
+        "speaker": clip.speaker,
+        "coding": "",
+    }

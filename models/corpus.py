@@ -1,0 +1,148 @@
+"""Labelled speech on disk: one typed record per clip, read from a manifest.
+
+The corpus manifest has the columns path, split, label, generator, generator_family, seen, speaker, language,
+duration_s, orig_sr, orig_codec, repo, orig_path, licence; a plain CSV needs only `path` and `label`. Nothing here
+decides what to train on: that is dataset.py.
+"""
+
+from __future__ import annotations
+
+import csv
+import fractions
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import resample_poly
+
+RATE = 8000  # Hz, the rate the detector hears
+SPLITS = ("train", "dev", "eval")
+LABELS = ("bonafide", "spoof")
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One recording with its label. Empty strings mean "not known"; `orig_sr` 0 likewise."""
+
+    path: Path
+    label: str  # "bonafide" or "spoof"
+    split: str = ""
+    generator: str = ""  # what made the voice; empty for people
+    family: str = ""  # kind of generator
+    seen: bool = False  # the generator, or a sibling, also occurs in an earlier split
+    speaker: str = ""
+    repo: str = ""  # where it was published: the "recording world"
+    language: str = ""
+    duration_s: float = 0.0
+    orig_sr: int = 0  # Hz
+    orig_codec: str = ""
+    orig_path: str = ""
+    licence: str = ""
+
+    @property
+    def bonafide(self) -> bool:
+        return self.label == "bonafide"
+
+    @property
+    def name(self) -> str:
+        """Short stable name: split folder and file stem."""
+        return f"{self.split}/{self.label}/{self.path.stem}"
+
+
+def read_manifest(manifest: Path, splits: Iterable[str] = SPLITS, *, root: Path | None = None) -> list[Clip]:
+    """All clips of `splits` in the order of the file; paths are relative to `root` (default: the manifest's folder).
+
+    Rows without a split are kept whatever `splits` says. ValueError names the line of the first bad row.
+    """
+    wanted = set(splits)
+    if unknown := wanted - set(SPLITS):
+        raise ValueError(f"unknown split {sorted(unknown)}; known: {', '.join(SPLITS)}")
+    folder = root or manifest.parent
+    with manifest.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        missing = {"path", "label"} - set(reader.fieldnames or ())
+        if missing:
+            raise ValueError(f"{manifest}: the column {sorted(missing)[0]!r} is missing")
+        clips = [_clip(row, folder, f"{manifest}, line {number}") for number, row in enumerate(reader, start=2)]
+    return [clip for clip in clips if not clip.split or clip.split in wanted]
+
+
+def read_corpus(folder: Path, splits: Iterable[str] = SPLITS) -> list[Clip]:
+    """The clips of a corpus folder holding manifest.csv. FileNotFoundError when there is none."""
+    manifest = folder / "manifest.csv"
+    if not manifest.is_file():
+        raise FileNotFoundError(f"no corpus here: {manifest} does not exist")
+    return read_manifest(manifest, splits)
+
+
+def _clip(row: Mapping[str, str | None], folder: Path, where: str) -> Clip:
+    def text(key: str) -> str:
+        return (row.get(key) or "").strip()
+
+    label, split = text("label"), text("split")
+    if label not in LABELS:
+        raise ValueError(f"{where}: label {label!r} is neither 'bonafide' nor 'spoof'")
+    if split and split not in SPLITS:
+        raise ValueError(f"{where}: unknown split {split!r}")
+    if not text("path"):
+        raise ValueError(f"{where}: empty path")
+    return Clip(
+        path=folder / text("path"),
+        label=label,
+        split=split,
+        generator=text("generator"),
+        family=text("generator_family"),
+        seen=text("seen") == "yes",
+        speaker=text("speaker"),
+        repo=text("repo"),
+        language=text("language"),
+        duration_s=_number(text("duration_s"), "duration_s", where),
+        orig_sr=int(_number(text("orig_sr"), "orig_sr", where)),
+        orig_codec=text("orig_codec"),
+        orig_path=text("orig_path"),
+        licence=text("licence"),
+    )
+
+
+def _number(text: str, column: str, where: str) -> float:
+    try:
+        return float(text) if text else 0.0
+    except ValueError as error:
+        raise ValueError(f"{where}: {column} {text!r} is not a number") from error
+
+
+def read_audio(path: Path) -> tuple[NDArray[np.int16], int]:
+    """First channel of an audio file as int16 [n], and its rate in Hz. ValueError when it cannot be decoded."""
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.audio:
+                raise ValueError(f"{path}: no audio in it")
+            stream = container.streams.audio[0]
+            resampler = av.AudioResampler(format="s16", layout="mono")
+            blocks = [out.to_ndarray()[0] for frame in container.decode(stream) for out in resampler.resample(frame)]
+            blocks += [out.to_ndarray()[0] for out in resampler.resample(None)]
+            rate = int(stream.rate)
+    except (av.FFmpegError, OSError) as error:
+        raise ValueError(f"{path}: cannot be read as audio ({error})") from error
+    if not blocks:
+        raise ValueError(f"{path}: no samples in it")
+    return np.concatenate(blocks).astype(np.int16, copy=False), rate
+
+
+def resample(samples: NDArray[np.int16], rate_in: int, rate_out: int) -> NDArray[np.int16]:
+    """Polyphase resampling of a whole signal, int16 in and out, rounded and saturated."""
+    if rate_in == rate_out:
+        return samples
+    ratio = fractions.Fraction(rate_out, rate_in)
+    out = resample_poly(samples.astype(np.float32), ratio.numerator, ratio.denominator)
+    rounded: NDArray[np.int16] = np.clip(np.rint(out), -32768, 32767).astype(np.int16)
+    return rounded
+
+
+def read_speech(path: Path) -> NDArray[np.int16]:
+    """An audio file at the detector's rate, int16 [n] at 8 kHz."""
+    samples, rate = read_audio(path)
+    return resample(samples, rate, RATE)

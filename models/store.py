@@ -1,0 +1,96 @@
+"""An append-only cache of 8 kHz speech: one file of int16 samples, one of JSON lines that say what is where.
+
+A write is samples first, then the line; a line without all its samples is dropped on opening, so an interrupted run
+resumes where it stopped. One writer at a time; readers map the samples and see the lines present when they opened.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One piece of audio: an original clip (`source` is itself) or a copy of one, after `coding` or clean ("")."""
+
+    source: str  # Clip.name of the recording it is or was made from
+    label: str  # "bonafide" or "spoof"
+    generator: str  # empty for people; "copy:<path>" for copies made here
+    repo: str
+    speaker: str
+    coding: str  # speech codec it went through, "" for none
+    offset: int  # samples from the start of the file
+    length: int  # samples
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return self.source, self.generator, self.coding
+
+    @property
+    def copy(self) -> bool:
+        return self.generator.startswith("copy:")
+
+
+class AudioStore:
+    """`<path>.i16` and `<path>.jsonl`. Reading: `entries`, `samples(entry)`. Writing: `with store: store.add(...)`."""
+
+    def __init__(self, path: Path) -> None:
+        self._samples_path, self._index_path = path.with_suffix(".i16"), path.with_suffix(".jsonl")
+        self.entries = self._read_index()
+        self._keys = {entry.key for entry in self.entries}
+        self._map: NDArray[np.int16] | None = None
+
+    def _read_index(self) -> list[Entry]:
+        if not self._index_path.is_file():
+            return []
+        available = self._samples_path.stat().st_size // 2
+        entries = []
+        for line in self._index_path.read_text(encoding="utf-8").splitlines():
+            try:
+                entry = Entry(**json.loads(line))
+            except (json.JSONDecodeError, TypeError):  # the line that was being written when the run was stopped
+                continue
+            if entry.offset + entry.length <= available:
+                entries.append(entry)
+        return entries
+
+    def __contains__(self, key: tuple[str, str, str]) -> bool:
+        return key in self._keys
+
+    def __enter__(self) -> AudioStore:
+        self._samples_path.parent.mkdir(parents=True, exist_ok=True)
+        self._samples = self._samples_path.open("ab")
+        self._index = self._index_path.open("a", encoding="utf-8")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._samples.close()
+        self._index.close()
+
+    def add(self, samples: NDArray[np.int16], **fields: str) -> Entry:
+        """Append int16 [n] at 8 kHz; `fields` are Entry's texts. Only inside `with`."""
+        self._samples.seek(0, 2)
+        entry = Entry(offset=self._samples.tell() // 2, length=len(samples), **fields)
+        self._samples.write(samples.astype("<i2", copy=False).tobytes())
+        self._samples.flush()
+        self._index.write(json.dumps(asdict(entry), ensure_ascii=False) + "\n")
+        self._index.flush()
+        self.entries.append(entry)
+        self._keys.add(entry.key)
+        self._map = None
+        return entry
+
+    def samples(self, entry: Entry) -> NDArray[np.int16]:
+        """int16 [length]; a view of the mapped file, not to be written to."""
+        if self._map is None:
+            self._map = np.memmap(self._samples_path, dtype="<i2", mode="r")
+        return self._map[entry.offset : entry.offset + entry.length]
+
+    def seconds(self) -> float:
+        return sum(entry.length for entry in self.entries) / 8000
