@@ -14,7 +14,7 @@ function pathOf(points) {
 function rangeOf(series, thresholds, grow) {
   const edges = thresholds ? [thresholds.deepfake_llr, thresholds.human_llr].map((edge) => Math.abs(edge) * 1.8) : [];
   const line = grow ? series.map((point) => Math.abs(point.llr) * 1.08) : [];
-  return Math.max(4, ...edges, ...line);
+  return Math.max(grow ? 4 : 6, ...edges, ...line);
 }
 
 function scales({ from, to, range, box }) {
@@ -58,11 +58,11 @@ export function drawChart(root, leg, thresholds) {
   const range = rangeOf(series, thresholds, true);
   const scale = scales({ from: 0, to, range, box });
   const marks = [...bands(box, scale.y, thresholds), ...verticals(box, scale, range), ...horizontals(box, scale, to)];
-  for (const change of leg?.changes ?? []) {
+  for (const change of (leg?.changes ?? []).slice(1)) {
     const x = scale.x(Math.min(change.media, to));
     marks.push(svg("line", { class: "change", "data-verdict": change.tag, x1: x, x2: x, y1: box.top, y2: box.bottom }));
   }
-  marks.push(label(box.right - 5, box.top + 12, "human-like", "end"), label(box.right - 5, box.bottom - 6, "synthetic", "end"));
+  marks.push(label(box.left + 7, box.top + 14, "human-like", "start", "side"), label(box.left + 7, box.bottom - 7, "synthetic", "start", "side"));
   if (series.length) {
     const last = series.at(-1);
     marks.push(svg("path", { class: "trace", d: pathOf(series.map(scale.point)) }));
@@ -89,7 +89,7 @@ function horizontals(box, { x }, to) {
   return marks;
 }
 
-const label = (x, y, text, anchor) => svg("text", { class: "axis", x, y, "text-anchor": anchor }, text);
+const label = (x, y, text, anchor, kind = "") => svg("text", { class: `axis ${kind}`, x, y, "text-anchor": anchor }, text);
 
 function describe(series) {
   if (!series.length) return "No score yet";

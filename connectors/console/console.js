@@ -28,8 +28,11 @@ function apply(action) {
 function select(id) {
   const before = state.selected;
   apply({ type: "select", id });
-  if (id !== null) byId("detail").scrollTop = 0;
-  else if (before !== null) view.focusRow(view.rowOf(before));
+  if (id !== null) {
+    const detail = byId("detail");
+    detail.scrollTop = 0;
+    if (getComputedStyle(detail).position === "fixed") detail.focus(); // on a small screen it covers the rows
+  } else if (before !== null) view.focusRow(view.rowOf(before));
 }
 
 function receiveTag(tag) {

@@ -68,7 +68,7 @@ export class Row {
     this.pill.show(leg);
     this.element.dataset.verdict = verdictOf(leg);
     setText(this.share, percent(tag?.probability) ?? "–");
-    setText(this.llr, Number.isFinite(tag?.llr) ? `LLR ${llrText(tag.llr)}` : "no score yet");
+    setText(this.llr, Number.isFinite(tag?.llr) ? `LLR ${llrText(tag.llr)}` : verdictOf(leg) === "listening" ? "no score yet" : "no score");
     setText(this.caller, callerText(call));
     this.caller.classList.toggle("absent", callerText(call) === "Caller not given");
     setText(this.agent, agentText(call));

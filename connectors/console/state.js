@@ -62,7 +62,7 @@ function receiveTag(next, tag, at, about) {
   if (leg && Number.isFinite(tag.seq) && tag.seq <= leg.seq) return; // a repeat, after a resume or from the list
   const writtenAt = tag.wall_time > 0 ? Math.min(at, tag.wall_time - next.skew) : at; // replayed tags are old, not fresh
   const age = about.started ? skewed(about, next.skew, at) : at - writtenAt + (tag.media_time_s ?? tag.audio_s ?? 0);
-  const base = known ?? newCall({ ...about, ...tag }, at - age);
+  const base = known ?? newCall({ ...about, call_id: tag.call_id }, at - age);
   const changed = leg?.tag?.tag !== tag.tag;
   const call = withLeg(base, legKey, nextLeg(leg, tag, writtenAt, changed), tag, at);
   const news = leg || (!about.listed && tag.tag !== "listening"); // what was so before we looked is not a change

@@ -67,12 +67,11 @@ export class View {
     const key = JSON.stringify([state.calls.size, counts]);
     if (key === this.countsKey) return;
     this.countsKey = key;
-    const shown = VERDICTS.filter((verdict) => counts[verdict] || verdict === "deepfake-likely" || verdict === "human-likely");
-    byId("counts").replaceChildren(
-      h("div", { class: "all" }, h("dt", {}, "live"), h("dd", { class: "num" }, String(state.calls.size))),
-      ...shown.map((verdict) => h("div", { "data-verdict": verdict, class: counts[verdict] ? "some" : "none" },
-        h("dt", {}, shape(verdict), verdictText(verdict)), h("dd", { class: "num" }, String(counts[verdict])))),
-    );
+    const shown = VERDICTS.filter((verdict) => counts[verdict] || verdict === "deepfake-likely");
+    setText(byId("total"), String(state.calls.size));
+    byId("counts").hidden = !state.calls.size;
+    byId("counts").replaceChildren(...shown.map((verdict) => h("div", { "data-verdict": verdict, class: counts[verdict] ? "some" : "none" },
+      h("dt", {}, shape(verdict), verdictText(verdict)), h("dd", { class: "num" }, String(counts[verdict])))));
     const fakes = counts["deepfake-likely"];
     document.title = fakes ? `▲ ${fakes} Deepfake-likely · viva voce` : "viva voce";
   }

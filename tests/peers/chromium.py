@@ -75,7 +75,9 @@ class Page:
     async def wait_for(self, script: str, timeout: float = 10.0) -> Any:
         """The first truthy value of an expression."""
         deadline = time.monotonic() + timeout
-        while not (value := await self.eval(script)):
+        # An element has no value of its own to hand over; that it is there is the answer.
+        value_of = f"Promise.resolve({script}).then(value => value instanceof Node ? true : value)"
+        while not (value := await self.eval(value_of)):
             if time.monotonic() > deadline:
                 raise PageError(f"not true within {timeout:g} s: {script}; the page said {self.messages}")
             await asyncio.sleep(POLL_S)

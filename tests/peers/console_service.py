@@ -13,9 +13,7 @@ from typing import Any
 
 from aiohttp import web
 
-import connectors
-
-CONSOLE = Path(connectors.__file__).parent / "console"
+CONSOLE = Path(__file__).parents[2] / "connectors" / "console"
 POLICY = {"Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'", "X-Content-Type-Options": "nosniff"}
 TEXT = {"no-speech": "No speech"}
 
