@@ -33,7 +33,8 @@ class ChannelConfig:
     g711: float = 0.5
     loss: float = 0.15
     clipping: float = 0.05
-    gain_db: float = 10.0  # the level is drawn for every clip, clean ones too
+    gain_low_db: float = -18.0  # the level is drawn for every clip, clean ones too
+    gain_high_db: float = 4.0
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,9 @@ G711 = Channel(law="mu")
 
 def draw(config: ChannelConfig, rng: np.random.Generator, noises: int, rooms: int) -> Channel:
     """A random line; `noises` and `rooms` are how many recordings of each there are to choose from."""
-    gain = float(rng.uniform(-config.gain_db, config.gain_db))
+    gain = float(rng.uniform(config.gain_low_db, config.gain_high_db))
     if rng.random() < config.clean:
-        return Channel(gain_db=min(gain, 3.0))
+        return Channel(gain_db=gain)
 
     def chance(odds: float) -> bool:
         return bool(rng.random() < odds)

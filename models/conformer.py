@@ -88,7 +88,8 @@ class FeedForward(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + 0.5 * self.dropout(self.down(self.dropout(F.silu(self.up(self.norm(x))))))
+        hidden: Tensor = self.dropout(F.silu(self.up(self.norm(x))))
+        return x + 0.5 * self.dropout(self.down(hidden))
 
 
 class Attention(nn.Module):
@@ -104,14 +105,14 @@ class Attention(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
-        batch, frames, width = x.shape
+        frames, width = int(x.shape[1]), int(x.shape[2])
         projected = self.project(self.norm(x))
         # Queries of one frame's heads lie side by side, so [B, T, D] reads as [B, T * heads, size] without a copy.
-        queries = projected[:, :, :width].reshape(batch, frames * self.heads, self.size)
+        queries = projected[:, :, :width].reshape(-1, frames * self.heads, self.size)
         keys_values = torch.cat([past, projected[:, :, width:]], dim=1)
         keys, values = keys_values[:, :, : self.size], keys_values[:, :, self.size :]
         scores = torch.matmul(queries * self.size**-0.5, keys.transpose(1, 2)) + self.bias(frames)
-        context = torch.matmul(scores.softmax(dim=2), values).reshape(batch, frames, width)
+        context = torch.matmul(scores.softmax(dim=2), values).reshape(-1, frames, width)
         return x + self.dropout(self.out(context)), keys_values[:, -self.history :]
 
     def bias(self, frames: int) -> Tensor:
@@ -172,11 +173,11 @@ class Head(nn.Module):
     def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         h = self.norm(x)
         weight = torch.sigmoid(self.weight(h))
-        inner, carried = decay_matrix(x.shape[1], self.decay, x)
+        inner, carried = decay_matrix(int(x.shape[1]), self.decay, x)
         terms = torch.cat([weight, weight * h, weight * h * h], dim=2)
         sums = torch.matmul(inner, terms) + carried * past[:, None, :]
         total = sums[:, :, :1] + 0.1
-        width = x.shape[2]
+        width = int(x.shape[2])
         mean = sums[:, :, 1 : 1 + width] / total
         deviation = torch.sqrt(F.relu(sums[:, :, 1 + width :] / total - mean * mean) + 1e-4)
         embedding = F.silu(self.embed(torch.cat([mean, deviation], dim=2)))

@@ -1,0 +1,24 @@
+"""From a call's mean raw score to a log-likelihood ratio. Pure numbers, shared by training and serving."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """llr = (slope * mean + offset) * min(speech, cap) ** growth, natural logarithm, bona fide over spoof.
+
+    `growth` says how evidence adds up with speech: 0 not at all (every second repeats the first), 1 as if seconds
+    were independent. Errors belong to the voice and the recording more than to the frame, so the fit lies between.
+    """
+
+    slope: float
+    offset: float
+    growth: float
+    cap_s: float
+
+    def llr(self, mean_score: float, speech_s: float) -> float:
+        """LLR of a call whose chunk scores average to `mean_score` over `speech_s` seconds of net speech."""
+        evidence = float(min(max(speech_s, 0.0), self.cap_s)) ** self.growth
+        return (self.slope * mean_score + self.offset) * evidence

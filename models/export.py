@@ -1,0 +1,89 @@
+"""From a torch model to the ONNX file that serves. The file is written only if both agree."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.calibration import Calibration
+from models.conformer import FRAME_SAMPLES, ModelState, StreamingConformer
+from models.features import RATE
+from models.runtime import ModelInfo, load_model, save_info
+
+CHUNK_MS = 160
+TOLERANCE = 1e-5
+OPSET = 17
+
+
+class ChunkStep(nn.Module):
+    """What serving asks of the model: int16 chunks in, the last frame's score out, the state by name."""
+
+    def __init__(self, model: StreamingConformer) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, audio: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        scores, after = self.model(audio.to(torch.float32) * (1 / 32768), ModelState(*state))
+        return (scores[:, -1], *after)
+
+
+def untrained_info(version: str, chunk_samples: int) -> ModelInfo:
+    """Info for weights that nobody calibrated: every score counts as it is, nothing is ever accused."""
+    return ModelInfo(version, RATE, chunk_samples, Calibration(1.0, 0.0, 0.0, 1.0), -1e9, 1e9, trained=False)
+
+
+def export(model: StreamingConformer, path: Path, info: ModelInfo | None = None, *, chunk_ms: int = CHUNK_MS) -> float:
+    """Write PATH (.onnx) and its .json; returns the greatest difference to torch. ValueError above TOLERANCE."""
+    samples = RATE * chunk_ms // 1000
+    if samples % FRAME_SAMPLES:
+        raise ValueError(f"a chunk of {chunk_ms} ms is no whole number of {1000 * FRAME_SAMPLES // RATE} ms frames")
+    info = info or untrained_info(path.stem, samples)
+    model = model.eval().cpu()
+    with tempfile.TemporaryDirectory() as folder:
+        draft = Path(folder) / path.name
+        _write_graph(model, draft, samples)
+        save_info(info, draft.with_suffix(".json"))
+        difference = parity(model, draft)
+        if difference > TOLERANCE:
+            raise ValueError(f"ONNX differs from torch by {difference:.2e}, more than {TOLERANCE:.0e}: {path} not written")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(draft.read_bytes())
+    save_info(info, path.with_suffix(".json"))
+    return difference
+
+
+def _write_graph(model: StreamingConformer, path: Path, samples: int) -> None:
+    state = model.init_state(2)
+    audio = torch.zeros(2, samples, dtype=torch.int16)
+    names = list(ModelState._fields)
+    outputs = ["scores", *(f"{name}_out" for name in names)]
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # the tracer warns of shapes that are constants on purpose
+        torch.onnx.export(
+            ChunkStep(model).eval(), (audio, *state), str(path), dynamo=False, opset_version=OPSET,
+            input_names=["audio", *names], output_names=outputs,
+            dynamic_axes={name: {0: "calls"} for name in ["audio", *names, *outputs]},
+        )  # fmt: skip
+
+
+def parity(model: StreamingConformer, path: Path, *, chunks: int = 12, calls: int = 3) -> float:
+    """Greatest difference of any score over `chunks` chunks of noise with gaps, torch on the whole signal at once."""
+    served = load_model(path)
+    rng = np.random.default_rng(7)
+    level = rng.choice([0, 300, 4000], size=(calls, chunks, 1))
+    audio = (rng.standard_normal((calls, chunks, served.chunk_samples)) * level).clip(-32768, 32767).astype(np.int16)
+    state = served.init_state(calls)
+    got = []
+    for index in range(chunks):
+        scores, state = served.step(audio[:, index], state)
+        got.append(scores)
+    with torch.no_grad():
+        whole, _ = model(torch.from_numpy(audio.reshape(calls, -1)))
+    per_chunk = served.chunk_samples // FRAME_SAMPLES
+    want = whole[:, per_chunk - 1 :: per_chunk].numpy()
+    return float(np.abs(np.stack(got, axis=1) - want).max())

@@ -1,0 +1,178 @@
+"""Serving a model: one ONNX graph from samples to score, the state of many calls in plain arrays. No torch here.
+
+A call's score is the same bits whoever shares its batch: micro-batches are padded to one fixed number of rows, so the
+matrix products always take the same path through the library.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from models.calibration import Calibration
+
+log = logging.getLogger(__name__)
+
+DEFAULT_WEIGHTS = Path(__file__).parent / "weights" / "vivavoce-1.onnx"
+BATCH = 64  # rows of a full micro-batch
+SMALL_BATCH = 8  # rows of a small one: a quiet service should not compute 56 empty rows
+Audio = NDArray[np.int16]
+Scores = NDArray[np.float32]
+State = tuple[NDArray[np.float32], ...]  # named by StreamingModel.state_names, first axis = call
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What stands beside the weights, in NAME.json."""
+
+    version: str
+    rate: int  # Hz
+    chunk_samples: int
+    calibration: Calibration
+    deepfake_llr: float  # "Deepfake-likely" at or below
+    human_llr: float  # "Human-likely" at or above
+    trained: bool = True
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+class StreamingModel(Protocol):
+    """What the scorer needs of a model."""
+
+    rate: int
+    chunk_samples: int
+    version: str
+    info: ModelInfo
+
+    def init_state(self, batch: int) -> State: ...
+
+    def step(self, audio: Audio, state: State) -> tuple[Scores, State]: ...
+
+
+def load_info(path: Path) -> ModelInfo:
+    """Read NAME.json. ValueError names the file and what is wrong with it."""
+    try:
+        raw = json.loads(path.read_text())
+        return ModelInfo(**{**raw, "calibration": Calibration(**raw["calibration"])})
+    except FileNotFoundError:
+        raise ValueError(f"{path} is missing: a model is an .onnx file and the .json of the same name") from None
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} does not describe a model: {error}") from None
+
+
+def save_info(info: ModelInfo, path: Path) -> None:
+    raw = {**info.__dict__, "calibration": {k: getattr(info.calibration, k) for k in Calibration.__dataclass_fields__}}
+    path.write_text(json.dumps(raw, indent=2) + "\n")
+
+
+def load_model(path: Path | None = None, *, device: str = "cpu", threads: int = 1) -> OnnxModel:
+    """Load a model for serving; None means the weights that ship. ValueError is a sentence for the user."""
+    path = path or DEFAULT_WEIGHTS
+    if not path.is_file():
+        raise ValueError(f"model file {path} does not exist")
+    return OnnxModel(path, load_info(path.with_suffix(".json")), providers(device), threads)
+
+
+def providers(device: str) -> list[str]:
+    """ONNX Runtime's execution providers for "cpu" or "cuda"; without a usable CUDA build, the CPU and a warning."""
+    if device == "cpu":
+        return ["CPUExecutionProvider"]
+    if device != "cuda":
+        raise ValueError(f'device "{device}" is unknown: "cpu" or "cuda"')
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        log.warning("CUDA was asked for, but this onnxruntime has none (extra: gpu); serving on the CPU")
+        return ["CPUExecutionProvider"]
+    return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+
+
+def session_options(threads: int) -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    # A spinning thread burns a core that a second call could have used.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    return options
+
+
+class OnnxModel:
+    """A StreamingModel on ONNX Runtime. `step` may be called from several threads at once."""
+
+    def __init__(self, path: Path, info: ModelInfo, execution: Sequence[str], threads: int) -> None:
+        try:
+            self._session = onnxruntime.InferenceSession(str(path), session_options(threads), list(execution))
+        except Exception as error:  # noqa: BLE001 - the library raises its own zoo for an unreadable file
+            raise ValueError(f"{path} is not a model that ONNX Runtime can load: {str(error)[:200]}") from None
+        inputs = self._session.get_inputs()
+        names = [i.name for i in inputs]
+        outputs = [o.name for o in self._session.get_outputs()]
+        if names[:1] != ["audio"] or outputs != ["scores", *(f"{n}_out" for n in names[1:])]:
+            raise ValueError(f"{path} is not a streaming model of ours: inputs {names}, outputs {outputs}")
+        if inputs[0].shape[1] != info.chunk_samples:
+            raise ValueError(f"{path} takes chunks of {inputs[0].shape[1]} samples, its .json says {info.chunk_samples}")
+        self.info = info
+        self.rate, self.chunk_samples, self.version = info.rate, info.chunk_samples, info.version
+        self.state_names = tuple(names[1:])
+        self._shapes = tuple(tuple(i.shape[1:]) for i in inputs[1:])
+        self._outputs = outputs
+        self.on_gpu = self._session.get_providers()[0].startswith("CUDA")
+
+    def init_state(self, batch: int) -> State:
+        """Zeros: the state of `batch` calls that have not begun."""
+        return tuple(np.zeros((batch, *shape), np.float32) for shape in self._shapes)
+
+    def step(self, audio: Audio, state: State) -> tuple[Scores, State]:
+        """audio int16 [B, chunk_samples] -> raw scores [B] (higher = bona fide) and the state after it."""
+        rows = len(audio)
+        size = SMALL_BATCH if rows <= SMALL_BATCH else -(-rows // BATCH) * BATCH
+        if size == rows:
+            return self._run(audio, state)
+        padded = np.zeros((size, self.chunk_samples), np.int16)
+        padded[:rows] = audio
+        scores, after = self._run(padded, tuple(_pad(s, size) for s in state))
+        return scores[:rows], tuple(s[:rows] for s in after)
+
+    def _run(self, audio: Audio, state: State) -> tuple[Scores, State]:
+        feeds = {"audio": audio, **dict(zip(self.state_names, state, strict=True))}
+        scores, *after = self._session.run(self._outputs, feeds)
+        return scores, tuple(after)
+
+
+def _pad(array: NDArray[np.float32], rows: int) -> NDArray[np.float32]:
+    padded = np.zeros((rows, *array.shape[1:]), np.float32)
+    padded[: len(array)] = array
+    return padded
+
+
+class StateStore:
+    """The state of up to `capacity` calls, one slot each, gathered and scattered per micro-batch."""
+
+    def __init__(self, model: StreamingModel, capacity: int) -> None:
+        self._arrays = model.init_state(capacity)
+
+    @property
+    def bytes_per_call(self) -> int:
+        return sum(a[0].nbytes for a in self._arrays)
+
+    def gather(self, slots: Sequence[int]) -> State:
+        index = np.asarray(slots, np.intp)
+        return tuple(a.take(index, axis=0) for a in self._arrays)
+
+    def scatter(self, slots: Sequence[int], state: State) -> None:
+        index = np.asarray(slots, np.intp)
+        for array, rows in zip(self._arrays, state, strict=True):
+            array[index] = rows
+
+    def reset(self, slot: int) -> None:
+        """A new call in an old slot."""
+        for array in self._arrays:
+            array[slot] = 0
