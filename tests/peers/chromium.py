@@ -30,12 +30,23 @@ import pytest
 STARTUP_S = 30.0
 POLL_S = 0.03
 FLAGS = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--no-default-browser-check", "--disable-dev-shm-usage",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic", "--disable-extensions",
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--no-default-browser-check",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-quic",
+    "--disable-extensions",
     "--disable-features=WebRtcHideLocalIpsWithMdns,Translate,OptimizationHints,MediaRouter",
-    "--allow-loopback-in-peer-connection", "--autoplay-policy=no-user-gesture-required", "--hide-scrollbars",
+    "--allow-loopback-in-peer-connection",
+    "--autoplay-policy=no-user-gesture-required",
+    "--hide-scrollbars",
     "--remote-debugging-port=0",
-)  # fmt: skip
+)
 KEYS = {"Enter": 13, "Escape": 27, "Tab": 9, "ArrowUp": 38, "ArrowDown": 40}
 
 
@@ -85,7 +96,9 @@ class Page:
 
     async def resize(self, width: int, height: int, *, phone: bool = False) -> None:
         scale = 2 if phone else 1
-        await self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=phone)
+        await self.send(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=phone
+        )
 
     async def prefer(self, **features: str) -> None:
         """Media features with dashes as underscores: prefer(prefers_color_scheme="dark")."""
@@ -105,8 +118,8 @@ class Page:
     async def click(self, selector: str) -> None:
         """A real click in the middle of an element."""
         found = await self.eval(
-            f"(() => {{ const e = document.querySelector({json.dumps(selector)}); e.scrollIntoView({{block: 'center'}});"
-            " const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]; })()"
+            f"(() => {{ const e = document.querySelector({json.dumps(selector)});"
+            " e.scrollIntoView({block: 'center'}); const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]; })()"
         )
         place = {"x": found[0], "y": found[1], "button": "left", "clickCount": 1}
         await self.send("Input.dispatchMouseEvent", type="mousePressed", **place)
@@ -118,7 +131,9 @@ class Page:
         node = (await self.send("DOM.querySelector", nodeId=root, selector=selector))["nodeId"]
         await self.send("DOM.setFileInputFiles", nodeId=node, files=[str(path) for path in paths])
 
-    async def screenshot(self, path: Path | str, width: int | None = None, height: int | None = None, *, phone: bool = False) -> None:
+    async def screenshot(
+        self, path: Path | str, width: int | None = None, height: int | None = None, *, phone: bool = False
+    ) -> None:
         """A PNG of what is seen; with a size, the window takes that size first."""
         if width and height:
             await self.resize(width, height, phone=phone)
@@ -145,12 +160,15 @@ class Browser:
         self._ids = itertools.count(1)
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._pages: dict[str, Page] = {}
+        self._contexts: list[str] = []
         self._reader = asyncio.create_task(self._read())
 
     async def send(self, method: str, params: dict[str, Any], session: str | None = None) -> dict[str, Any]:
         number = next(self._ids)
         future = self._answers[number] = asyncio.get_running_loop().create_future()
-        await self._socket.send_json({"id": number, "method": method, "params": params} | ({"sessionId": session} if session else {}))
+        await self._socket.send_json(
+            {"id": number, "method": method, "params": params} | ({"sessionId": session} if session else {})
+        )
         return await asyncio.wait_for(future, 30.0)
 
     async def open(self, url: str, *, width: int = 1280, height: int = 800) -> Page:
@@ -159,14 +177,24 @@ class Browser:
         target = await self.send("Target.createTarget", {"url": "about:blank", "browserContextId": context})
         attached = await self.send("Target.attachToTarget", {"targetId": target["targetId"], "flatten": True})
         page = self._pages[attached["sessionId"]] = Page(self, attached["sessionId"])
+        self._contexts.append(context)
         for domain in ("Page", "Runtime", "Log"):
             await page.send(f"{domain}.enable")
         # Headless pages are never in front; without this, focus styles and document.activeElement would differ.
         await page.send("Emulation.setFocusEmulationEnabled", enabled=True)
         await page.resize(width, height)
         await page.send("Page.navigate", url=url)
-        await page.wait_for(f"location.href !== 'about:blank' && document.readyState === 'complete' && {json.dumps(url)}")
+        await page.wait_for(
+            f"location.href !== 'about:blank' && document.readyState === 'complete' && {json.dumps(url)}"
+        )
         return page
+
+    async def close_pages(self) -> None:
+        """End every page with its cookies: pages left open go on drawing and reconnecting."""
+        contexts, self._contexts = self._contexts, []
+        self._pages.clear()
+        for context in contexts:
+            await self.send("Target.disposeBrowserContext", {"browserContextId": context})
 
     async def _read(self) -> None:
         async for message in self._socket:
@@ -204,10 +232,19 @@ def microphone_flags(fake_wav: Path | str | None) -> list[str]:
 async def chromium(fake_wav: Path | str | None = None, *, flags: tuple[str, ...] = ()) -> AsyncIterator[Browser]:
     """A browser of its own, ended with everything it started."""
     profile = Path(tempfile.mkdtemp(prefix="vivavoce-chromium-"))
-    command = [chromium_path(), *FLAGS, *microphone_flags(fake_wav), *flags, f"--user-data-dir={profile}", "about:blank"]
+    command = [
+        chromium_path(),
+        *FLAGS,
+        *microphone_flags(fake_wav),
+        *flags,
+        f"--user-data-dir={profile}",
+        "about:blank",
+    ]
     null = asyncio.subprocess.DEVNULL
     # A session of its own: ending the group ends the renderers too, also when the browser hangs.
-    process = await asyncio.create_subprocess_exec(*command, stdin=null, stdout=null, stderr=null, start_new_session=True)
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=null, stdout=null, stderr=null, start_new_session=True
+    )
     try:
         url = await _debugger_url(profile, lambda: process.returncode)
         async with aiohttp.ClientSession() as client, client.ws_connect(url, max_msg_size=0) as socket:

@@ -1,4 +1,4 @@
-"""A stand-in for the service behind the console: the page's files, a list of calls, and an event stream the test writes to."""
+"""A stand-in for the service behind the console: the page's files, a list of calls, and a stream the test writes to."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def make_tag(call_id: str, tag: str, seq: int = 0, **fields: Any) -> dict[str, A
     """A published tag with every field of the record; `fields` replaces any of them."""
     base = {
         "schema": 1, "event_id": f"1-{seq}", "kind": "tag", "seq": seq, "call_id": call_id, "leg": "caller", "tag": tag,
-        "text": TEXT.get(tag, tag.capitalize()), "llr": None, "probability": None, "net_speech_s": 0.0, "audio_s": float(seq),
-        "loss": 0.0, "lossy": False, "reasons": [], "model": "conformer-1", "media_time_s": float(seq), "wall_time": time.time(),
-        "source": "rtp", "metadata": {}, "pii": {},
+        "text": TEXT.get(tag, tag.capitalize()), "llr": None, "probability": None, "net_speech_s": 0.0,
+        "audio_s": float(seq), "media_time_s": float(seq), "wall_time": time.time(), "loss": 0.0, "lossy": False,
+        "reasons": [], "model": "conformer-1", "source": "rtp", "metadata": {}, "pii": {},
     }  # fmt: skip
     return base | fields
 
@@ -42,6 +42,7 @@ class ConsoleService:
     uploads: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
     offers: list[str] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
+    unavailable: int = 0  # so many connections to the stream are answered 503
     refuse_upload: tuple[int, str] | None = None
     answer: Any = None  # coroutine function: offer SDP -> answer SDP
     _clients: set[asyncio.Queue[bytes | None]] = field(default_factory=set)
@@ -81,7 +82,10 @@ class ConsoleService:
     @web.middleware
     async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
         open_path = not request.path.startswith("/v1/") or request.path == "/v1/session"
-        given = request.headers.get("Authorization") == f"Bearer {self.token}" or request.cookies.get("session") == self.token
+        given = (
+            request.headers.get("Authorization") == f"Bearer {self.token}"
+            or request.cookies.get("session") == self.token
+        )
         if open_path or not self.token or given:
             return await handler(request)  # type: ignore[no-any-return]
         return _error(401, "unauthorized", "A token is needed.")
@@ -97,6 +101,9 @@ class ConsoleService:
         return web.json_response({"calls": self.calls, "thresholds": self.thresholds})
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
+        if self.unavailable:
+            self.unavailable -= 1
+            return _error(503, "unavailable", "The service is starting.")
         last = request.headers.get("Last-Event-ID")
         self.resumed.append(last)
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})

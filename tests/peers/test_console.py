@@ -38,9 +38,10 @@ async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bro
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def service() -> AsyncIterator[ConsoleService]:
+async def service(browser: Browser) -> AsyncIterator[ConsoleService]:
     async with console_service(thresholds=THRESHOLDS) as running:
         yield running
+        await browser.close_pages()
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -81,7 +82,18 @@ async def test_row_shows_every_field_of_a_tag(page: Page, service: ConsoleServic
         lossy=True, media_time_s=65.0, **who,
     )  # fmt: skip
     row = await page.wait_for(text("#rows .row"))
-    for shown in ("Deepfake-likely", "93 %", "LLR −2.6", "+44 20 7946 0832", "Nadia", "Payments", "12 s", "6.2 %", "1:05", "RTP"):
+    for shown in (
+        "Deepfake-likely",
+        "93 %",
+        "LLR −2.6",
+        "+44 20 7946 0832",
+        "Nadia",
+        "Payments",
+        "12 s",
+        "6.2 %",
+        "1:05",
+        "RTP",
+    ):
         assert shown in row
     assert await page.eval("document.querySelector('#rows .row .pill svg path') !== null"), "a shape beside the word"
     assert await page.eval("document.querySelectorAll('#rows .spark .band').length") == 2
@@ -104,7 +116,13 @@ async def test_caller_may_be_absent(page: Page, service: ConsoleService) -> None
 async def test_text_from_a_caller_stays_text(page: Page, service: ConsoleService) -> None:
     evil = "<img src=x onerror=\"document.title='owned'\">"
     service.tag(
-        evil, "uncertain", text=evil, metadata={"agent": evil, "queue": evil}, pii={"caller": evil}, reasons=[evil], model=evil
+        evil,
+        "uncertain",
+        text=evil,
+        metadata={"agent": evil, "queue": evil},
+        pii={"caller": evil},
+        reasons=[evil],
+        model=evil,
     )
     await page.wait_for("document.querySelector('#rows .row')")
     await page.press("j")
@@ -242,7 +260,15 @@ async def test_degraded_and_restored_are_shown(page: Page, service: ConsoleServi
 
 async def test_list_at_load_then_events(browser: Browser, service: ConsoleService) -> None:
     tag = make_tag("early", "uncertain", 7, llr=0.4, probability=0.4)
-    service.calls = [{"call_id": "early", "started": time.time() - 90, "pii": {"caller": "Eve"}, "metadata": {}, "legs": {"caller": tag}}]
+    service.calls = [
+        {
+            "call_id": "early",
+            "started": time.time() - 90,
+            "pii": {"caller": "Eve"},
+            "metadata": {},
+            "legs": {"caller": tag},
+        }
+    ]
     page = await open_console(browser, service)
     row = await page.wait_for(text("#rows .row"))
     assert "Eve" in row
@@ -259,6 +285,13 @@ async def test_stream_resumes_where_it_broke(page: Page, service: ConsoleService
     await page.wait_for("document.querySelector('#rows .row')?.dataset.verdict === 'deepfake-likely'")
     await page.wait_for(LIVE)
     assert service.resumed == [None, "1"]
+
+
+async def test_page_opens_the_stream_again_after_a_refusal(browser: Browser, service: ConsoleService) -> None:
+    service.unavailable = 1  # an answer that is no stream: the browser itself would never ask again
+    page = await open_console(browser, service)
+    service.tag("a", "uncertain")
+    await page.wait_for(f"{ROWS} === 'a'")
 
 
 async def test_calls_that_ended_unseen_leave_the_live_list(page: Page, service: ConsoleService) -> None:
@@ -282,7 +315,9 @@ async def test_token_is_asked_for_and_a_wrong_one_refused(browser: Browser, serv
     await page.wait_for(f"{LIVE} && !document.querySelector('#token-dialog').open")
 
 
-async def test_token_in_the_link_opens_the_page_and_leaves_the_address(browser: Browser, service: ConsoleService) -> None:
+async def test_token_in_the_link_opens_the_page_and_leaves_the_address(
+    browser: Browser, service: ConsoleService
+) -> None:
     service.token = "a+b/c="
     page = await browser.open(service.url + "/#token=a%2Bb%2Fc%3D")
     await page.wait_for(LIVE)
@@ -317,8 +352,13 @@ async def test_exactly_one_row_is_a_tab_stop(page: Page, service: ConsoleService
     await show_calls(page, service, a="uncertain", b="uncertain", c="uncertain")
     await page.press("j")
     await page.press("j")
-    assert await page.eval("[...document.querySelectorAll('.row[tabindex=\"0\"]')].map(row => row.dataset.id).join()") == "b"
-    roles = "['table', 'rowgroup', 'row', 'cell', 'columnheader'].every(role => document.querySelector(`[role=${role}]`))"
+    assert (
+        await page.eval("[...document.querySelectorAll('.row[tabindex=\"0\"]')].map(row => row.dataset.id).join()")
+        == "b"
+    )
+    roles = (
+        "['table', 'rowgroup', 'row', 'cell', 'columnheader'].every(role => document.querySelector(`[role=${role}]`))"
+    )
     assert await page.eval(roles)
 
 
@@ -332,7 +372,9 @@ async def test_detail_says_it_in_words(page: Page, service: ConsoleService) -> N
     assert "Many packets were lost" in shown
     assert "not proof" in shown
     assert "conformer-1" in shown
-    assert [line for line in shown.splitlines() if line in ("Listening", "Deepfake-likely")] == ["Deepfake-likely"] * 2 + ["Listening"]
+    assert [line for line in shown.splitlines() if line in ("Listening", "Deepfake-likely")] == [
+        "Deepfake-likely"
+    ] * 2 + ["Listening"]
     raw = json.loads(await page.eval("document.querySelector('.raw').textContent"))
     assert (raw["seq"], raw["llr"]) == (9, -2.6)
     assert "now −2.6" in await page.eval("document.querySelector('.chart').ariaLabel")
@@ -364,8 +406,18 @@ async def test_detail_keeps_the_focus_of_its_controls_while_scores_arrive(page: 
 @pytest.mark.parametrize("width", [360, 480, 700, 1000, 1440])
 async def test_no_width_scrolls_sideways(browser: Browser, service: ConsoleService, width: int) -> None:
     page = await open_console(browser, service, width=width, height=780)
-    long = {"agent": "Bartholomew Featherstonehaugh-Cholmondeley", "queue": "International account recovery and disputes"}
-    service.tag("x" * 64, "deepfake-likely", metadata=long, pii={"caller": "+44 20 7946 0832 9999 9999 9999"}, llr=-3.1, probability=0.97)
+    long = {
+        "agent": "Bartholomew Featherstonehaugh-Cholmondeley",
+        "queue": "International account recovery and disputes",
+    }
+    service.tag(
+        "x" * 64,
+        "deepfake-likely",
+        metadata=long,
+        pii={"caller": "+44 20 7946 0832 9999 9999 9999"},
+        llr=-3.1,
+        probability=0.97,
+    )
     service.tag("y", "human-likely", kind="end", reasons=["rtp-timeout"], pii={"caller": "9" * 60})
     await page.wait_for("document.querySelector('#rows .row') && document.querySelector('#ended .row')")
     assert await page.eval("document.documentElement.scrollWidth") <= width
@@ -373,7 +425,9 @@ async def test_no_width_scrolls_sideways(browser: Browser, service: ConsoleServi
     await page.press("Enter")
     await page.wait_for("!document.querySelector('#detail').hidden")
     assert await page.eval("document.documentElement.scrollWidth") <= width
-    assert await page.eval("document.querySelector('#detail').scrollWidth <= document.querySelector('#detail').clientWidth")
+    assert await page.eval(
+        "document.querySelector('#detail').scrollWidth <= document.querySelector('#detail').clientWidth"
+    )
 
 
 async def test_dark_light_and_reduced_motion_are_followed(page: Page, service: ConsoleService) -> None:
@@ -472,11 +526,15 @@ async def test_call_from_the_browser_with_level_meter_and_hang_up(
 
     service.answer = answer
     asked = "navigator.mediaDevices.getUserMedia"
-    await page.eval(f"(() => {{ const ask = {asked}.bind(navigator.mediaDevices); {asked} = c => (window.asked = c, ask(c)); }})()")
+    await page.eval(
+        f"(() => {{ const ask = {asked}.bind(navigator.mediaDevices); {asked} = c => (window.asked = c, ask(c)); }})()"
+    )
     await page.click("#call")
     try:
         await page.wait_for(f"{text('.strip.call')}.includes('On the line')", timeout=15)
-        processing = await page.eval("[asked.audio.echoCancellation, asked.audio.noiseSuppression, asked.audio.autoGainControl]")
+        processing = await page.eval(
+            "[asked.audio.echoCancellation, asked.audio.noiseSuppression, asked.audio.autoGainControl]"
+        )
         assert processing == [False, False, False]
         await page.wait_for("Number(document.querySelector('[role=meter]').ariaValueNow) > 40")
         frame = await asyncio.wait_for(tracks[0].recv(), 5)
