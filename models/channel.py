@@ -162,7 +162,8 @@ def lose_packets(samples: Samples, channel: Channel) -> Samples:
     for i, chance in enumerate(chances):
         state = bool(chance >= leave) if state else bool(chance < enter)
         lost[i] = state
-    return np.where(np.repeat(lost, PACKET)[: len(samples)], 0, samples).astype(np.int16)
+    gaps: Samples = np.where(np.repeat(lost, PACKET)[: len(samples)], 0, samples).astype(np.int16)
+    return gaps
 
 
 @cache

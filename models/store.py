@@ -69,7 +69,9 @@ class AudioStore:
         self._index = self._index_path.open("a", encoding="utf-8")
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._samples.close()
         self._index.close()
 

@@ -54,7 +54,7 @@ def available() -> tuple[Coding, ...]:
 
 
 def random_coding(name: str) -> Coding:
-    """The coding of a recording, fixed by its name so that a clip and its copies share it. LookupError if there is none."""
+    """The coding of a recording, fixed by its name: a clip and its copies share it. LookupError if there is none."""
     codings = available()
     if not codings:
         raise LookupError("this build of FFmpeg encodes none of " + ", ".join(c.codec for c in CODINGS))

@@ -89,7 +89,8 @@ def pulses(f0: Signal, length: int, rng: np.random.Generator, mix: float) -> Sig
     period = RATE / np.where(voiced, track, 100.0)
     noise = rng.standard_normal(length)
     tonal: Signal = np.where(marks, np.sqrt(period), 0.0)
-    return np.where(voiced, np.sqrt(1 - mix) * tonal + np.sqrt(mix) * noise, noise)
+    mixed: Signal = np.where(voiced, np.sqrt(1 - mix) * tonal + np.sqrt(mix) * noise, noise)
+    return mixed
 
 
 def lpc(signal: Signal, rng: np.random.Generator) -> Signal:
@@ -166,7 +167,8 @@ def mel_bank(bands: int, bins: int, rate: float, top: float) -> Signal:
     at = np.linspace(0, rate / 2, bins)
     rise = (at[None] - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
     fall = (edges[2:, None] - at[None]) / (edges[2:] - edges[1:-1])[:, None]
-    return np.maximum(0, np.minimum(rise, fall)) * (2 / (edges[2:] - edges[:-2]))[:, None]
+    bank: Signal = np.maximum(0, np.minimum(rise, fall)) * (2 / (edges[2:] - edges[:-2]))[:, None]
+    return bank
 
 
 def mel_smooth(signal: Signal, rng: np.random.Generator) -> Signal:

@@ -1,0 +1,223 @@
+"""From raw scores to calibrated log-likelihood ratios and the thresholds a call is tagged by. Fitted on dev.
+
+Trials look like calls: whole clips, their first 1, 2 and 4 s, and clips of one speaker or one generator joined to 10
+and 30 s, each under wideband, G.711 and noisy G.711. Scores come from the model that ships, chunk by chunk.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import webrtcvad
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from models import metrics
+from models.calibration import Calibration
+from models.channel import Channel, apply
+from models.metrics import Trial
+from models.runtime import StreamingModel
+from models.selection import NOISY, TELEPHONE, WIDEBAND
+
+Samples = NDArray[np.int16]
+FORGET_S = 20.0  # speech seconds after which an old chunk counts 1/e in the running mean
+VAD_FRAME = 160  # samples, 20 ms
+CONDITIONS = (WIDEBAND, TELEPHONE, NOISY)
+GROWTHS, CAPS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8), (4.0, 8.0, 15.0, 30.0)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Clean 8 kHz audio to be screened: a clip, a prefix of one, or several joined."""
+
+    samples: Samples
+    bonafide: bool
+    span: str  # "1", "2", "4", "clip", "10", "30": what kind of trial, seconds
+    repo: str = ""
+    family: str = ""
+    generator: str = ""
+    seen: bool = False
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A screened recording: the running mean at its end and the speech it rests on."""
+
+    recording: Recording
+    condition: str
+    mean: float
+    speech_s: float
+
+    def trial(self, calibration: Calibration) -> Trial:
+        r = self.recording
+        llr = calibration.llr(self.mean, self.speech_s)
+        return Trial(llr, r.bonafide, r.repo, r.family, r.generator, r.seen)
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """LLRs: below `deepfake_llr` a call is tagged Deepfake-likely, above `human_llr` Human-likely."""
+
+    deepfake_llr: float
+    human_llr: float
+
+
+def prefixes(whole: Iterable[Recording], seconds: Sequence[int] = (1, 2, 4)) -> list[Recording]:
+    """The first seconds of every recording that is longer, plus the recording itself."""
+    out = []
+    for r in whole:
+        out.append(r)
+        for s in seconds:
+            if len(r.samples) >= s * 8000 + 4000:
+                out.append(_as(r, r.samples[: s * 8000], str(s)))
+    return out
+
+
+def joined_calls(whole: Sequence[Recording], keys: Sequence[str], seconds: int) -> list[Recording]:
+    """Recordings with the same key joined into calls of at least `seconds`; what is left over is dropped."""
+    groups: dict[str, list[Recording]] = defaultdict(list)
+    for recording, key in zip(whole, keys, strict=True):
+        groups[key].append(recording)
+    calls = []
+    for group in groups.values():
+        parts: list[Samples] = []
+        for recording in group:
+            parts.append(recording.samples)
+            if sum(map(len, parts)) >= seconds * 8000:
+                calls.append(_as(recording, np.concatenate(parts)[: (seconds + 2) * 8000], str(seconds)))
+                parts = []
+    return calls
+
+
+def _as(recording: Recording, samples: Samples, span: str) -> Recording:
+    r = recording
+    return Recording(samples, r.bonafide, span, r.repo, r.family, r.generator, r.seen)
+
+
+def under(condition: str, samples: Samples, index: int, noises: Sequence[Samples]) -> Samples:
+    """`samples` through the line of that name; the noise depends on `index` only."""
+    if condition == WIDEBAND:
+        return samples
+    noisy = condition == NOISY and len(noises) > 0
+    noise = index % len(noises) if noisy else -1
+    return apply(samples, Channel(law="mu", noise=noise, noise_at=(index * 0.37) % 1, snr_db=15.0), noises, ())
+
+
+def speech_per_chunk(samples: Samples, chunk: int, aggressiveness: int = 2) -> NDArray[np.float64]:
+    """Seconds of speech in each whole chunk, by webrtcvad on 20 ms frames at 8 kHz."""
+    vad = webrtcvad.Vad(aggressiveness)
+    whole = samples[: len(samples) // chunk * chunk]
+    flags = [vad.is_speech(whole[i : i + VAD_FRAME].tobytes(), 8000) for i in range(0, len(whole), VAD_FRAME)]
+    return np.array(flags, dtype=np.float64).reshape(-1, chunk // VAD_FRAME).sum(axis=1) * 0.02
+
+
+def running_mean(scores: NDArray[np.float32], speech: NDArray[np.float64], forget_s: float = FORGET_S) -> float:
+    """Speech-weighted mean of chunk scores, old ones fading with the speech heard since. 0 without speech."""
+    since = np.cumsum(speech[::-1])[::-1] - speech
+    weight = speech * np.exp(-since / forget_s)
+    return float((weight * scores).sum() / weight.sum()) if weight.sum() > 0 else 0.0
+
+
+def chunk_scores(model: StreamingModel, audio: Sequence[Samples]) -> list[NDArray[np.float32]]:
+    """Scores of every whole chunk of several recordings, streamed side by side."""
+    chunk = model.chunk_samples
+    counts = [len(a) // chunk for a in audio]
+    block = np.zeros((len(audio), max(counts, default=0) * chunk), dtype=np.int16)
+    for row, samples in zip(block, audio, strict=True):
+        row[: len(samples) // chunk * chunk] = samples[: len(samples) // chunk * chunk]
+    state = model.init_state(len(audio))
+    columns = []
+    for start in range(0, block.shape[1], chunk):
+        scores, state = model.step(np.ascontiguousarray(block[:, start : start + chunk]), state)
+        columns.append(scores)
+    table = np.stack(columns, axis=1) if columns else np.zeros((len(audio), 0), np.float32)
+    return [row[:count] for row, count in zip(table, counts, strict=True)]
+
+
+def screen(
+    model: StreamingModel,
+    recordings: Sequence[Recording],
+    noises: Sequence[Samples],
+    conditions: Sequence[str] = CONDITIONS,
+    rows: int = 32,
+) -> list[Scored]:
+    """Every recording under every condition. Recordings without any speech found are left out."""
+    jobs = [(i, r, c) for c in conditions for i, r in enumerate(recordings)]
+    jobs.sort(key=lambda job: len(job[1].samples))
+    out: list[Scored] = []
+    for start in tqdm(range(0, len(jobs), rows), desc="screen dev", unit="batch"):
+        group = jobs[start : start + rows]
+        audio = [under(condition, r.samples, i, noises) for i, r, condition in group]
+        for (_, r, condition), samples, scores in zip(group, audio, chunk_scores(model, audio), strict=True):
+            speech = speech_per_chunk(samples, model.chunk_samples)
+            if speech.sum() > 0:
+                out.append(Scored(r, condition, running_mean(scores, speech), float(speech.sum())))
+    return out
+
+
+def fit(scored: Sequence[Scored]) -> Calibration:
+    """The calibration with the least Cllr; each span and condition counts the same, each class half of it."""
+    mean = np.array([s.mean for s in scored])
+    speech = np.array([s.speech_s for s in scored])
+    person = np.array([s.recording.bonafide for s in scored])
+    weight = _balanced_weights(scored)
+    best: tuple[float, Calibration] | None = None
+    for cap in CAPS:
+        for growth in GROWTHS:
+            factor = np.minimum(speech, cap) ** growth
+            slope, offset = logistic(np.stack([mean * factor, factor], axis=1), person, weight)
+            llr = (slope * mean + offset) * factor
+            cost = float((weight * np.logaddexp(0, np.where(person, -llr, llr))).sum())
+            if best is None or cost < best[0] - 1e-6:
+                best = cost, Calibration(slope=slope, offset=offset, growth=growth, cap_s=cap)
+    if best is None:
+        raise ValueError("nothing to calibrate on")
+    return best[1]
+
+
+def _balanced_weights(scored: Sequence[Scored]) -> NDArray[np.float64]:
+    groups = [(s.condition, s.recording.span, s.recording.bonafide) for s in scored]
+    counts = {group: groups.count(group) for group in set(groups)}
+    weights = np.array([1 / counts[group] for group in groups])
+    return weights / weights.sum()
+
+
+def logistic(
+    inputs: NDArray[np.float64], person: NDArray[np.bool_], weight: NDArray[np.float64], rounds: int = 50
+) -> tuple[float, float]:
+    """Two coefficients of a logistic regression without intercept, by Newton's method with a trace of ridge."""
+    coefficients = np.zeros(2)
+    for _ in range(rounds):
+        posterior = 1 / (1 + np.exp(-np.clip(inputs @ coefficients, -40, 40)))
+        gradient = inputs.T @ (weight * (person - posterior)) - 1e-6 * coefficients
+        curvature = (inputs * (weight * posterior * (1 - posterior))[:, None]).T @ inputs + 1e-6 * np.eye(2)
+        step = np.linalg.solve(curvature, gradient)
+        coefficients += step
+        if np.abs(step).max() < 1e-9:
+            break
+    return float(coefficients[0]), float(coefficients[1])
+
+
+def choose_thresholds(scored: Sequence[Scored], calibration: Calibration) -> Thresholds:
+    """Deepfake-likely: at most 1 % of people per clip (>= 4 s) and 0.5 % per call. Human-likely: 10 % of fakes.
+
+    Conditions are pooled: the line a call comes by is not known when it is tagged.
+    """
+    def llrs(spans: tuple[str, ...], person: bool, least_s: float) -> list[float]:
+        return [
+            calibration.llr(s.mean, s.speech_s)
+            for s in scored
+            if s.recording.span in spans and s.recording.bonafide == person and s.speech_s >= least_s
+        ]
+
+    limits = [metrics.threshold_at_fpr(clips, 0.01) for clips in [llrs(("clip", "4"), True, 3.0)] if clips]
+    limits += [metrics.threshold_at_fpr(calls, 0.005) for calls in [llrs(("10", "30"), True, 3.0)] if calls]
+    if not limits:
+        raise ValueError("no bona fide trial with 3 s of speech to set thresholds on")
+    fakes = np.sort(llrs(("clip", "4", "10", "30"), False, 3.0))
+    deepfake = min(limits)
+    human = float(fakes[int(0.9 * len(fakes))]) if len(fakes) else 1.0
+    return Thresholds(deepfake_llr=round(deepfake, 3), human_llr=round(max(human, deepfake + 0.2), 3))

@@ -1,0 +1,187 @@
+"""Batches for training: pairs first, then balance over repositories, speakers and generators.
+
+A batch holds rows of one crop length. Copy pairs are a real clip and a copy of it, cut at the same place and sent
+through the same channel; repository pairs are a person and a fake published together. Everything is drawn from
+one generator, so a seed fixes the whole run.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.channel import ChannelConfig, apply, draw
+from models.corpus import RATE, read_speech
+from models.store import AudioStore, Entry
+
+Samples = NDArray[np.int16]
+FRAME = 320  # samples per model frame, 40 ms
+
+
+@dataclass(frozen=True)
+class BatchConfig:
+    rows: int = 32  # even
+    crop_s: float = 3.2
+    copy_pairs: float = 0.45  # share of rows in (real clip, its copy) pairs
+    repository_pairs: float = 0.2  # share of rows in (person, fake) pairs of one repository
+    coded: float = 0.3  # share of rows and pairs taken through a speech codec first
+    flatness: float = 0.5  # a group of n clips is drawn with weight n ** flatness: 0 equal groups, 1 equal clips
+
+
+@dataclass(frozen=True)
+class Batch:
+    audio: Samples  # [rows, n] at 8 kHz
+    bonafide: NDArray[np.float32]  # [rows] 1 person, 0 fake
+    speech: NDArray[np.float32]  # [rows, n / 320]: 1 where the clean crop has speech, else 0
+    pair: NDArray[np.int64]  # [rows] index of the row's copy partner, or -1
+
+
+class Groups:
+    """Clips in groups of groups, drawn level by level so that large groups do not drown small ones."""
+
+    def __init__(self, keyed: Iterable[tuple[str, str, Entry]], flatness: float) -> None:
+        tree: dict[str, dict[str, list[Entry]]] = defaultdict(lambda: defaultdict(list))
+        for outer, inner, entry in keyed:
+            tree[outer][inner].append(entry)
+        self._outer = [list(inner.values()) for inner in tree.values()]
+        sizes = np.array([sum(map(len, inner)) for inner in self._outer], dtype=float)
+        self._weights = sizes**flatness / max((sizes**flatness).sum(), 1e-9)
+
+    def __bool__(self) -> bool:
+        return bool(self._outer)
+
+    def draw(self, rng: np.random.Generator) -> Entry:
+        inner = self._outer[int(rng.choice(len(self._outer), p=self._weights))]
+        entries = inner[int(rng.integers(len(inner)))]
+        return entries[int(rng.integers(len(entries)))]
+
+
+class Sampler:
+    """Draws batches from a store of originals, copies and their coded versions."""
+
+    def __init__(
+        self,
+        store: AudioStore,
+        batch: BatchConfig,
+        channel: ChannelConfig,
+        noises: Sequence[Samples],
+        rooms: Sequence[Samples],
+    ) -> None:
+        if not any(e.label == "bonafide" for e in store.entries) or all(e.label == "bonafide" for e in store.entries):
+            raise ValueError("training needs both bona fide and spoof clips")
+        self._store, self._config, self._channel = store, batch, channel
+        self._noises, self._rooms = noises, rooms
+        clean = [entry for entry in store.entries if not entry.coding]
+        self._coded = {(e.source, e.generator): e for e in store.entries if e.coding}
+        people = [entry for entry in clean if entry.label == "bonafide"]
+        fakes = [entry for entry in clean if entry.label == "spoof" and not entry.copy]
+        flat = batch.flatness
+        self._people = Groups(((e.repo, e.speaker or e.source, e) for e in people), flat)
+        self._fakes = Groups(((e.generator or e.repo, e.repo, e) for e in fakes), flat)
+        self._copies: dict[str, list[Entry]] = defaultdict(list)
+        for entry in clean:
+            if entry.copy:
+                self._copies[entry.source].append(entry)
+        copied = [e for e in people if e.source in self._copies]
+        self._copied = Groups(((e.repo, e.speaker or e.source, e) for e in copied), flat)
+        self._shared = _shared_repositories(people, fakes)
+
+    def draw(self, rng: np.random.Generator) -> Batch:
+        rows: list[tuple[Samples, NDArray[np.float32], float, int]] = []
+        size = self._config.rows
+        while len(rows) < size:
+            kind = rng.random()
+            at = len(rows)
+            if kind < self._config.copy_pairs and self._copied:
+                real = self._copied.draw(rng)
+                options = self._copies[real.source]
+                copy = options[int(rng.integers(len(options)))]
+                cuts = self._cut((real, copy), True, rng)
+                for entry, row, partner in zip((real, copy), cuts, (at + 1, at), strict=True):
+                    rows.append((*row, float(entry.label == "bonafide"), partner))
+            else:
+                pair = self._unlike_pair(kind, rng)
+                for entry, row in zip(pair, self._cut(pair, False, rng), strict=True):
+                    rows.append((*row, float(entry.label == "bonafide"), -1))
+        rows = rows[:size]
+        return Batch(
+            audio=np.stack([row[0] for row in rows]),
+            speech=np.stack([row[1] for row in rows]),
+            bonafide=np.array([row[2] for row in rows], dtype=np.float32),
+            pair=np.array([row[3] for row in rows], dtype=np.int64),
+        )
+
+    def _unlike_pair(self, kind: float, rng: np.random.Generator) -> tuple[Entry, Entry]:
+        """A person and a fake: of one repository, or each drawn from all."""
+        if kind < self._config.copy_pairs + self._config.repository_pairs and self._shared:
+            people, fakes = self._shared[int(rng.integers(len(self._shared)))]
+            return people[int(rng.integers(len(people)))], fakes[int(rng.integers(len(fakes)))]
+        return self._people.draw(rng), self._fakes.draw(rng)
+
+    def _cut(
+        self, entries: tuple[Entry, Entry], same_place: bool, rng: np.random.Generator
+    ) -> list[tuple[Samples, NDArray[np.float32]]]:
+        """Both entries cropped and sent through one channel; at the same place when they say the same words."""
+        length = int(self._config.crop_s * RATE) // FRAME * FRAME
+        channel = draw(self._channel, rng, len(self._noises), len(self._rooms))
+        coded = rng.random() < self._config.coded
+        place = rng.random()
+        out = []
+        for entry in entries:
+            chosen = self._coded.get((entry.source, entry.generator), entry) if coded else entry
+            crop = cut(self._store.samples(chosen), length, place if same_place else float(rng.random()))
+            out.append((apply(crop, channel, self._noises, self._rooms), speech_frames(crop)))
+        return out
+
+
+def _shared_repositories(people: list[Entry], fakes: list[Entry]) -> list[tuple[list[Entry], list[Entry]]]:
+    repos = {entry.repo for entry in people} & {entry.repo for entry in fakes}
+    return [([e for e in people if e.repo == r], [e for e in fakes if e.repo == r]) for r in sorted(repos)]
+
+
+def cut(samples: Samples, length: int, place: float) -> Samples:
+    """`length` samples beginning at `place` (0-1) of what can begin; a short clip is repeated with 0.2 s between."""
+    if len(samples) < length:
+        gap = np.zeros(RATE // 5, dtype=np.int16)
+        one = np.concatenate([samples, gap])
+        samples = np.tile(one, -(-2 * length // len(one)))
+        start = int(place * (len(one) - 1))
+    else:
+        start = int(place * (len(samples) - length))
+    return samples[start : start + length]
+
+
+def speech_frames(samples: Samples) -> NDArray[np.float32]:
+    """[n / 320] of 1 and 0: 40 ms frames within 30 dB of the loud ones."""
+    power = (samples.reshape(-1, FRAME).astype(np.float32) ** 2).mean(axis=1)
+    loud = np.sort(power)[int(0.9 * (len(power) - 1))]
+    speech: NDArray[np.float32] = (power > max(loud * 1e-3, 25.0)).astype(np.float32)
+    return speech
+
+
+
+
+def read_noises(folder: Path, *, hold_out: bool) -> tuple[list[Samples], list[Samples]]:
+    """(noises, room responses) of the corpus's noise folder that may be trained on.
+
+    `hold_out=True` returns the fifth of the noises kept for dev instead, and no rooms. Empty lists without a manifest.
+    """
+    import csv
+
+    manifest = folder / "manifest.csv"
+    if not manifest.is_file():
+        return [], []
+    with manifest.open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["split"] == "train"]
+    noises = [row for row in rows if row["kind"] not in ("rir", "device_ir")]
+    rooms = [row for row in rows if row["kind"] == "rir"]
+    kept = [row for i, row in enumerate(noises) if (i % 5 == 0) == hold_out]
+    return (
+        [read_speech(folder / row["path"]) for row in kept],
+        [] if hold_out else [read_speech(folder / row["path"]) for row in rooms],
+    )

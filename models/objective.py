@@ -1,0 +1,89 @@
+"""What training asks of the scores, and the forward pass that asks it fast.
+
+The loss has three parts: late frames decide rightly, their mean over speech decides rightly, and a real clip scores
+above its own copy, the one contrast that no recording world can explain.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from models.conformer import FRAME_SAMPLES, BlockState, StreamingConformer
+from models.dataset import Batch
+from models.features import RATE
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    smoothing: float = 0.03  # label smoothing
+    skip_s: float = 0.8  # frames before this do not count
+    clip: float = 0.5  # weight of the loss on the mean score over speech
+    pair: float = 0.3  # weight of the loss on real above copy
+
+
+@dataclass(frozen=True)
+class MaskConfig:
+    """SpecAugment on the normalised features, light: masked bands read as their running mean."""
+
+    odds: float = 0.4  # share of rows with a band mask
+    bands: int = 14  # widest mask, of 120 bands
+
+
+def loss_of(scores: Tensor, batch: Batch, config: LossConfig) -> Tensor:
+    """Scalar loss of frame scores [rows, frames] (logits, high = bona fide)."""
+    device = scores.device
+    target = torch.from_numpy(batch.bonafide).to(device) * (1 - 2 * config.smoothing) + config.smoothing
+    weight = frame_weights(torch.from_numpy(batch.speech).to(device), config.skip_s)
+    frame_loss = F.binary_cross_entropy_with_logits(scores, target[:, None].expand_as(scores), reduction="none")
+    mean = (scores * weight).sum(1) / weight.sum(1)
+    loss = (frame_loss * weight).sum() / weight.sum()
+    loss = loss + config.clip * F.binary_cross_entropy_with_logits(mean, target)
+    real = np.nonzero((batch.pair >= 0) & (batch.bonafide > 0))[0]
+    if len(real) and config.pair:
+        margin = mean[torch.from_numpy(real)] - mean[torch.from_numpy(batch.pair[real])]
+        loss = loss + config.pair * F.softplus(-margin).mean()
+    return loss
+
+
+def frame_weights(speech: Tensor, skip_s: float) -> Tensor:
+    """[rows, frames]: 0 before `skip_s`, then rising from half to one, little outside speech."""
+    at = torch.arange(speech.shape[1], device=speech.device) * (FRAME_SAMPLES / RATE)
+    ramp = 0.5 + 0.5 * (at - skip_s) / max(float(at[-1]) - skip_s, 1e-6)
+    return torch.where(at >= skip_s, ramp, torch.zeros_like(ramp)) * (speech + 0.05)
+
+
+def training_scores(
+    model: StreamingConformer, audio: Tensor, mask: MaskConfig | None, rng: np.random.Generator, *, bfloat16: bool
+) -> Tensor:
+    """Frame scores [B, T] of whole crops: model.forward with masked features and, if asked, blocks in bfloat16.
+
+    The front end and the pooled statistics stay in float32: log powers and differences of squares do not survive eight
+    bits of mantissa. Without mask and bfloat16 the result equals model.forward (tested).
+    """
+    state = model.init_state(audio.shape[0])
+    samples = audio.to(torch.float32) * (1 / 32768)
+    features, _, _ = model.features(samples, state.tail, state.mean)
+    if mask is not None:
+        features = features * torch.from_numpy(band_masks(features.shape[0], features.shape[2], mask, rng)).to(features)
+    with torch.autocast(audio.device.type, torch.bfloat16, enabled=bfloat16):
+        x, _, _ = model.front(features, state.front1, state.front2)
+        for index, block in enumerate(model.blocks):
+            x, _ = block(x, BlockState(state.keys_values[:, index], state.convolution[:, index]))
+    scores: Tensor = model.head(x.float(), state.statistics)[0]
+    return scores
+
+
+def band_masks(rows: int, bands: int, config: MaskConfig, rng: np.random.Generator) -> np.ndarray:
+    """float32 [rows, 1, bands] of ones, with a run of zeros in a share of the rows."""
+    masks = np.ones((rows, 1, bands), dtype=np.float32)
+    for row in masks:
+        if rng.random() < config.odds:
+            width = int(rng.integers(1, config.bands + 1))
+            start = int(rng.integers(0, bands - width + 1))
+            row[0, start : start + width] = 0
+    return masks

@@ -1,0 +1,134 @@
+"""How a model under training is judged on dev, and by what figure a checkpoint is chosen.
+
+Pooled wideband EER mostly measures which recording world a clip comes from, so the choice rests on telephone channels
+and on real against spoof of the same repository. Copies by vocoders kept out of training are reported beside it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import isnan
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models import metrics
+from models.channel import Channel, apply
+from models.corpus import RATE, Clip
+from models.dataset import FRAME, speech_frames
+from models.metrics import Trial
+from models.store import AudioStore, Entry
+
+Samples = NDArray[np.int16]
+ScoreFrames = Callable[[Samples], NDArray[np.float32]]  # int16 [B, n] -> scores [B, n / 320]
+WIDEBAND, TELEPHONE, NOISY = "wideband", "g711", "g711+15dB"
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One dev clip (or copy) as it is scored: `audio` per condition, cut to at most `Dev.seconds`."""
+
+    entry: Entry
+    trial: Trial  # llr is filled in when scored
+    audio: dict[str, Samples]
+    speech: NDArray[np.float32]  # [frames] 1 where the clean clip has speech
+
+
+@dataclass(frozen=True)
+class DevFigures:
+    """Figures of one checkpoint; rates 0-1."""
+
+    eer: dict[str, float]  # per condition, all dev clips
+    auroc: dict[str, float]
+    within: dict[str, float]  # mean AUROC inside repositories
+    copies: dict[str, float]  # AUROC of real clips against their copies, per vocoder, G.711
+
+    @property
+    def choice(self) -> float:
+        """Higher is better: half within-repository AUROC over the telephone conditions, half noisy EER."""
+        within = [self.within[c] for c in (TELEPHONE, NOISY) if not isnan(self.within[c])]
+        noisy = 1 - self.eer[NOISY]
+        return (float(np.mean(within)) + noisy) / 2 if within else noisy
+
+    def line(self) -> str:
+        parts = [f"{c}: EER {100 * self.eer[c]:.1f} within {self.within[c]:.3f}" for c in self.eer]
+        copies = " ".join(f"{path} {value:.2f}" for path, value in sorted(self.copies.items()))
+        return f"choice {self.choice:.4f} | {' | '.join(parts)} | copies: {copies}"
+
+
+class Dev:
+    """The dev clips under fixed channels, ready to be scored again and again."""
+
+    def __init__(
+        self, store: AudioStore, clips: Sequence[Clip], noises: Sequence[Samples], seconds: float = 6.0
+    ) -> None:
+        known = {clip.name: clip for clip in clips}
+        self._seconds = seconds
+        self.probes = [
+            self._probe(entry, known[entry.source], store, noises, i)
+            for i, entry in enumerate(e for e in store.entries if not e.coding and e.source in known)
+        ]
+
+    def _probe(self, entry: Entry, clip: Clip, store: AudioStore, noises: Sequence[Samples], index: int) -> Probe:
+        samples = np.array(store.samples(entry)[: int(self._seconds * RATE)])
+        samples = np.pad(samples, (0, -len(samples) % FRAME))
+        noise = index % len(noises) if noises else -1
+        lines = {
+            WIDEBAND: Channel(),
+            TELEPHONE: Channel(law="mu"),
+            NOISY: Channel(law="mu", noise=noise, noise_at=(index * 0.37) % 1, snr_db=15.0),
+        }
+        trial = Trial(0.0, entry.label == "bonafide", entry.repo, clip.family, entry.generator, clip.seen)
+        wanted = (TELEPHONE,) if entry.copy else tuple(lines)  # copies are looked at in one condition: time
+        audio = {name: apply(samples, lines[name], noises, ()) for name in wanted}
+        return Probe(entry, trial, audio, speech_frames(samples))
+
+    def scores(self, score_frames: ScoreFrames, condition: str, rows: int = 32) -> NDArray[np.float64]:
+        """Mean score over speech frames per probe, in the order of `probes`; nan where it lacks the condition."""
+        used = [i for i, probe in enumerate(self.probes) if condition in probe.audio]
+        order = sorted(used, key=lambda i: len(self.probes[i].audio[condition]))
+        out = np.full(len(self.probes), np.nan)
+        for start in range(0, len(order), rows):
+            group = [self.probes[i] for i in order[start : start + rows]]
+            width = max(len(p.audio[condition]) for p in group)
+            block = np.stack([np.pad(p.audio[condition], (0, width - len(p.audio[condition]))) for p in group])
+            frames = score_frames(block)
+            for i, probe, row in zip(order[start : start + rows], group, frames, strict=True):
+                out[i] = speech_mean(row[: len(probe.speech)], probe.speech)
+        return out
+
+    def judge(self, score_frames: ScoreFrames, conditions: Sequence[str] = (TELEPHONE, NOISY)) -> DevFigures:
+        found: Mapping[str, NDArray[np.float64]] = {c: self.scores(score_frames, c) for c in conditions}
+        figures = DevFigures({}, {}, {}, {})
+        for condition, scores in found.items():
+            trials = [
+                Trial(float(s), p.trial.bonafide, p.trial.repo)
+                for s, p in zip(scores, self.probes, strict=True)
+                if not p.entry.copy
+            ]
+            bona, fake = [t.llr for t in trials if t.bonafide], [t.llr for t in trials if not t.bonafide]
+            figures.eer[condition] = metrics.eer(bona, fake)
+            figures.auroc[condition] = metrics.auroc(bona, fake)
+            figures.within[condition] = metrics.within_repository_auroc(trials)[0]
+        figures.copies.update(self.copy_aurocs(found[TELEPHONE]))
+        return figures
+
+    def copy_aurocs(self, scores: NDArray[np.float64]) -> dict[str, float]:
+        """Per vocoder: AUROC of the copied real clips against exactly their copies."""
+        by_source = {p.entry.source: float(s) for p, s in zip(self.probes, scores, strict=True) if p.trial.bonafide}
+        copies: dict[str, list[tuple[float, float]]] = defaultdict(list)
+        for probe, score in zip(self.probes, scores, strict=True):
+            if probe.entry.copy:
+                path = probe.entry.generator.removeprefix("copy:")
+                copies[path].append((by_source[probe.entry.source], float(score)))
+        return {p: metrics.auroc([r for r, _ in pairs], [c for _, c in pairs]) for p, pairs in copies.items()}
+
+
+def speech_mean(scores: NDArray[np.float32], speech: NDArray[np.float32], skip: int = 12) -> float:
+    """Mean score over speech frames, leaving out the first half second when there is more."""
+    weight = speech.astype(np.float64).copy()
+    if len(weight) > 3 * skip:
+        weight[:skip] *= 0.1
+    return float((scores * (weight + 1e-3)).sum() / (weight + 1e-3).sum())
