@@ -1,0 +1,270 @@
+"""One leg of one call as a pure object: frames, scores and `now` in; events and the next deadline out.
+
+It cannot tell a live socket from a recording or a test. Its shell feeds it, drains `events()`, acts, and re-arms one
+timer. What the operator is shown is one of six states; `python -m engine.call` prints how they follow each other.
+
+Never fail open: an error, an overload or missing audio moves the call to `unknown`, silence leaves it `listening` or
+moves it to `no-speech`; only scores over speech that was really heard can clear a caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from engine.audio import AudioFrame, Chunk, Chunker, Samples
+from engine.events import TEXTS, CallEnded, ChunkReady, Event, ScoreUpdated, Tag, TagChanged, Verdict
+from engine.policy import Policy, PolicyConfig, counts
+
+Vad = Callable[[bytes, int], bool]  # (PCM of 10, 20 or 30 ms, rate) -> speech; webrtcvad's is_speech fits
+
+LOSS_MEMORY = 1 / 64  # weight of a 160 ms chunk in the running loss: about 10 s
+LOSSY_SHARE = 0.03
+
+
+class Signal(StrEnum):
+    """What can move a call from one state to another."""
+
+    EVIDENCE = "evidence"  # a score over heard speech arrived; the policy says where to
+    SILENCE = "silence"  # much audio and still no speech
+    AUDIO_GONE = "audio-gone"  # no packet for a while
+    AUDIO_BACK = "audio-back"  # the first packet after that
+    FAILURE = "failure"  # model error or overload
+
+
+_VERDICTS = frozenset({Verdict.LISTENING, Verdict.UNCERTAIN, Verdict.DEEPFAKE_LIKELY, Verdict.HUMAN_LIKELY})
+_UNKNOWN = frozenset({Verdict.UNKNOWN})
+
+# From every state on every signal, the states that may follow. Anything else is our bug.
+TRANSITIONS: Mapping[tuple[Verdict, Signal], frozenset[Verdict]] = {
+    (Verdict.LISTENING, Signal.EVIDENCE): _VERDICTS,
+    (Verdict.LISTENING, Signal.SILENCE): frozenset({Verdict.NO_SPEECH}),
+    (Verdict.NO_SPEECH, Signal.EVIDENCE): _VERDICTS,
+    (Verdict.UNCERTAIN, Signal.EVIDENCE): _VERDICTS,
+    (Verdict.DEEPFAKE_LIKELY, Signal.EVIDENCE): _VERDICTS,
+    (Verdict.HUMAN_LIKELY, Signal.EVIDENCE): _VERDICTS,
+    (Verdict.UNKNOWN, Signal.EVIDENCE): _VERDICTS,
+    # An error is over when a score comes; missing audio is over when audio comes.
+    (Verdict.UNKNOWN, Signal.AUDIO_BACK): _VERDICTS,
+    **{(state, signal): _UNKNOWN for state in Verdict for signal in (Signal.AUDIO_GONE, Signal.FAILURE)},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CallConfig:
+    """What is the same for all calls of a service."""
+
+    rate: int = 8000  # Hz, the model's
+    chunk_samples: int = 1280
+    model: str = "none"
+    policy: PolicyConfig = field(default_factory=PolicyConfig)
+    no_audio_s: float = 5.0  # without a packet -> unknown
+    no_speech_s: float = 8.0  # of audio without speech -> no-speech
+    score_interval_s: float = 1.0  # between score updates; a change of tag never waits
+
+
+@dataclass(frozen=True, slots=True)
+class CallInfo:
+    """What is known of one leg besides its sound."""
+
+    call_id: str
+    leg: str = "caller"
+    source: str = "rtp"
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    pii: Mapping[str, str] = field(default_factory=dict)
+
+
+class Call:
+    """The screening state machine of one leg."""
+
+    def __init__(self, info: CallInfo, config: CallConfig, vad: Vad, now: float) -> None:
+        self.info = info
+        self.state = Verdict.LISTENING
+        self.ended = False
+        self._config = config
+        self._vad = vad
+        self._chunker = Chunker(config.rate, config.chunk_samples)
+        self._chunk_s = config.chunk_samples / config.rate
+        self._policy = Policy(config.policy)
+        self._block = config.rate // 50  # samples: 20 ms for the voice activity detector
+        self._block_s = self._block / config.rate
+        self._events: list[Event] = []
+        self._reason = ""  # why the state is unknown
+        self._audio_samples = self._lost_samples = 0
+        self._speech_samples = 0
+        self._silent_s = 0.0  # audio since the last speech
+        self._recent_loss = 0.0
+        self._heard = now  # when the last packet came
+        self._scored = now - config.score_interval_s
+        self._seq = 0
+        self._emit("tag")
+
+    # --- in ---------------------------------------------------------------------------------------------------------
+
+    def receive_frame(self, frame: AudioFrame, now: float) -> None:
+        """Sound of this leg, in order; lost packets come as frames too."""
+        if self.ended:
+            return
+        samples = frame.samples if frame.rate == self._config.rate else self._chunker.resample(frame)
+        size = len(samples)
+        self._audio_samples += size
+        if frame.lost:
+            self._lost_samples += size
+            speech_s = 0.0
+        else:
+            self._heard = now
+            if self._reason == "no-audio":
+                self._move(Signal.AUDIO_BACK, self._policy.verdict)
+            speech_s = self._speech_seconds(samples, size)
+        for chunk in self._chunker.feed(samples, speech_s, frame.lost, now):
+            self._complete(chunk)
+
+    def receive_score(self, score: float, chunk: Chunk, now: float) -> None:
+        """The model's raw score after `chunk`. Chunks without heard speech leave the evidence as it is."""
+        if self.ended:
+            return
+        if counts(chunk, self._chunk_s):
+            self._move(Signal.EVIDENCE, self._policy.add(score, chunk.speech_s))
+        elif self._reason not in ("", "no-audio"):
+            self._move(Signal.EVIDENCE, self._policy.verdict)
+        if now - self._scored >= self._config.score_interval_s:
+            self._emit("score")
+            self._scored = now
+
+    def receive_failure(self, reason: str, now: float) -> None:
+        """The engine could not judge part of this call: `model-error` or `overload`."""
+        if not self.ended and self._reason != reason:
+            self._move(Signal.FAILURE, Verdict.UNKNOWN, reason)
+
+    def close(self, reason: str, now: float) -> None:
+        """The call is over. The last record repeats the standing tag and says why it ended."""
+        if self.ended:
+            return
+        self._emit("end", reason)
+        self.ended = True
+
+    # --- out --------------------------------------------------------------------------------------------------------
+
+    def next_timer(self) -> float | None:
+        """When `handle_timer` wants to be called; None when there is nothing to wait for."""
+        return None if self.ended or self._reason == "no-audio" else self._heard + self._config.no_audio_s
+
+    def handle_timer(self, now: float) -> None:
+        due = self.next_timer()
+        if due is not None and now >= due:
+            self._move(Signal.AUDIO_GONE, Verdict.UNKNOWN, "no-audio")
+
+    def events(self) -> list[Event]:
+        """What happened since the last time; draining is the shell's duty after every call in."""
+        drained, self._events = self._events, []
+        return drained
+
+    @property
+    def audio_s(self) -> float:
+        return self._audio_samples / self._config.rate
+
+    @property
+    def net_speech_s(self) -> float:
+        return self._speech_samples / self._config.rate
+
+    @property
+    def llr(self) -> float | None:
+        return self._policy.llr
+
+    @property
+    def mean_score(self) -> float | None:
+        return self._policy.mean
+
+    @property
+    def evidence_s(self) -> float:
+        """Speech seconds that the standing score rests on."""
+        return self._policy.speech_s
+
+    def tag(self, kind: str = "score", *reasons: str) -> Tag:
+        """The record of this moment."""
+        policy, info = self._policy, self.info
+        llr, probability = policy.llr, policy.probability
+        return Tag(
+            kind=kind,
+            seq=self._seq,
+            call_id=info.call_id,
+            leg=info.leg,
+            tag=self.state,
+            text=TEXTS[self.state],
+            llr=None if llr is None else round(llr, 4),
+            probability=None if probability is None else round(probability, 4),
+            net_speech_s=round(self.net_speech_s, 2),
+            audio_s=round(self.audio_s, 2),
+            loss=round(self._lost_samples / max(1, self._audio_samples), 4),
+            lossy=self._recent_loss > LOSSY_SHARE,
+            reasons=(*reasons, *self._reasons()),
+            model=self._config.model,
+            media_time_s=round(self.audio_s, 2),
+            source=info.source,
+            metadata=info.metadata,
+            pii=info.pii,
+        )
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _speech_seconds(self, samples: Samples, size: int) -> float:
+        rate, block = self._config.rate, self._block
+        if size == block:  # the common packet
+            if not self._vad(samples.tobytes(), rate):
+                return 0.0
+            self._speech_samples += block
+            return self._block_s
+        speech = 0
+        for start in range(0, size - size % (block // 2), block):
+            part = samples[start : min(start + block, size - size % (block // 2))]
+            speech += len(part) if self._vad(part.tobytes(), rate) else 0
+        self._speech_samples += speech
+        return speech / rate
+
+    def _complete(self, chunk: Chunk) -> None:
+        self._events.append(ChunkReady(chunk))
+        self._recent_loss += (chunk.lost_s / self._chunk_s - self._recent_loss) * LOSS_MEMORY
+        self._silent_s = 0.0 if chunk.speech_s else self._silent_s + self._chunk_s
+        if self.state is Verdict.LISTENING and self._silent_s >= self._config.no_speech_s:
+            self._move(Signal.SILENCE, Verdict.NO_SPEECH)
+
+    def _move(self, signal: Signal, target: Verdict, reason: str = "") -> None:
+        before, before_reason = self.state, self._reason
+        if target not in TRANSITIONS[before, signal]:
+            raise AssertionError(f"{signal} moves {before} to {target}, which the table does not know")
+        self.state, self._reason = target, reason
+        if target is not before or reason != before_reason:
+            self._emit("tag")
+
+    def _reasons(self) -> tuple[str, ...]:
+        found = []
+        if self._reason:
+            found.append(self._reason)
+        if self.state is Verdict.LISTENING:
+            found.append("too-little-speech")
+        if self.state is Verdict.NO_SPEECH:
+            found.append("no-speech")
+        if self._recent_loss > LOSSY_SHARE:
+            found.append("lossy-audio")
+        return tuple(found)
+
+    def _emit(self, kind: str, *reasons: str) -> None:
+        tag = self.tag(kind, *reasons)
+        self._seq += 1
+        if kind == "tag":
+            self._events.append(TagChanged(tag))
+        elif kind == "score":
+            self._events.append(ScoreUpdated(tag))
+        else:
+            self._events.append(CallEnded(tag))
+
+
+def table() -> str:
+    """The transitions as text, one line each."""
+    rows = [(str(s), str(e), " | ".join(sorted(t))) for (s, e), t in sorted(TRANSITIONS.items())]
+    return "\n".join(f"{state:16} {signal:11} -> {targets}" for state, signal, targets in rows)
+
+
+if __name__ == "__main__":
+    print(table())

@@ -1,0 +1,137 @@
+"""From raw scores to a verdict: what counts as evidence, and how much of it accuses or clears.
+
+A score becomes evidence only where somebody spoke and the audio arrived. The mean of those scores over the call,
+forgetting slowly so that a voice converter switched on later shows, is calibrated into a log-likelihood ratio. A
+verdict needs a minimum of net speech, two agreeing chunks to enter, and a margin to leave.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from engine.audio import Chunk
+from engine.events import Verdict
+
+MIN_CHUNK_SPEECH_S = 0.06  # below this a chunk says nothing about a voice
+MAX_CHUNK_LOSS = 0.5  # share of a chunk that may be lost and still count
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """llr = (slope * mean + offset) * min(speech, cap) ** growth; fitted on the development split."""
+
+    slope: float = 1.0
+    offset: float = 0.0
+    growth: float = 0.0
+    cap_s: float = 1.0
+
+    def llr(self, mean: float, speech_s: float) -> float:
+        evidence = math.pow(min(max(speech_s, 0.0), self.cap_s), self.growth)
+        return (self.slope * mean + self.offset) * evidence
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyConfig:
+    """Thresholds are natural-log likelihood ratios, bona fide over spoof."""
+
+    calibration: Calibration = field(default_factory=Calibration)
+    deepfake_llr: float = -3.0  # "Deepfake-likely" at or below
+    human_llr: float = 1.0  # "Human-likely" at or above
+    margin: float = 0.5  # how far back over its threshold a verdict must go before it is withdrawn
+    agreeing_chunks: int = 2
+    min_speech_s: float = 2.0
+    forget_s: float = 20.0  # speech seconds after which a score counts 1/e
+    prior: float = 0.5  # assumed share of synthetic callers, for `probability` only
+
+
+class RunningScore:
+    """Speech-weighted mean of raw scores with exponential forgetting. Weights are speech seconds."""
+
+    __slots__ = ("_forget_s", "_sum", "_weight", "speech_s")
+
+    def __init__(self, forget_s: float) -> None:
+        self._forget_s = forget_s
+        self._sum = 0.0
+        self._weight = 0.0
+        self.speech_s = 0.0  # all speech heard, not only what is remembered
+
+    def add(self, score: float, speech_s: float) -> None:
+        kept = math.exp(-speech_s / self._forget_s)
+        self._sum = self._sum * kept + score * speech_s
+        self._weight = self._weight * kept + speech_s
+        self.speech_s += speech_s
+
+    @property
+    def mean(self) -> float | None:
+        return self._sum / self._weight if self._weight > 0 else None
+
+
+def counts(chunk: Chunk, seconds: float) -> bool:
+    """Whether a chunk of that length holds enough heard speech to be evidence."""
+    return chunk.speech_s >= MIN_CHUNK_SPEECH_S and chunk.lost_s <= MAX_CHUNK_LOSS * seconds
+
+
+def synthetic_probability(llr: float, prior: float) -> float:
+    """P(synthetic) from the ratio and the assumed share of synthetic callers (Bayes)."""
+    odds = llr + math.log((1 - prior) / prior)
+    if odds >= 0:
+        return math.exp(-odds) / (1 + math.exp(-odds))
+    return 1 / (1 + math.exp(odds))
+
+
+class Policy:
+    """The verdict over a call's speech. Holds only the running score and how long the evidence has agreed."""
+
+    __slots__ = ("_agreeing", "_leaning", "_running", "config", "llr", "verdict")
+
+    def __init__(self, config: PolicyConfig) -> None:
+        self.config = config
+        self.verdict = Verdict.LISTENING  # only ever listening, uncertain or one of the two verdicts
+        self.llr: float | None = None
+        self._running = RunningScore(config.forget_s)
+        self._leaning = Verdict.UNCERTAIN
+        self._agreeing = 0
+
+    @property
+    def speech_s(self) -> float:
+        return self._running.speech_s
+
+    @property
+    def mean(self) -> float | None:
+        """Mean raw score, before calibration."""
+        return self._running.mean
+
+    @property
+    def probability(self) -> float | None:
+        return None if self.llr is None else synthetic_probability(self.llr, self.config.prior)
+
+    def add(self, score: float, speech_s: float) -> Verdict:
+        """Take one chunk's score into account and say what the call looks like now."""
+        self._running.add(score, speech_s)
+        mean = self._running.mean
+        if mean is None or not math.isfinite(mean):
+            return self.verdict
+        self.llr = self.config.calibration.llr(mean, self._running.speech_s)
+        if self._running.speech_s >= self.config.min_speech_s:
+            self.verdict = self._judge(self.llr)
+        return self.verdict
+
+    def _judge(self, llr: float) -> Verdict:
+        leaning = self._lean(llr)
+        self._agreeing = self._agreeing + 1 if leaning is self._leaning else 1
+        self._leaning = leaning
+        if leaning is Verdict.UNCERTAIN or self._agreeing >= self.config.agreeing_chunks:
+            return leaning
+        return self.verdict if self.verdict is not Verdict.LISTENING else Verdict.UNCERTAIN
+
+    def _lean(self, llr: float) -> Verdict:
+        """The side the evidence is on; a verdict that stands keeps its side until the margin is crossed."""
+        c = self.config
+        slack_fake = c.margin if self.verdict is Verdict.DEEPFAKE_LIKELY else 0.0
+        slack_human = c.margin if self.verdict is Verdict.HUMAN_LIKELY else 0.0
+        if llr <= c.deepfake_llr + slack_fake:
+            return Verdict.DEEPFAKE_LIKELY
+        if llr >= c.human_llr - slack_human:
+            return Verdict.HUMAN_LIKELY
+        return Verdict.UNCERTAIN
