@@ -76,6 +76,7 @@ export function followEvents({ onTag, onOpen, onLost, onDegraded, onGap, onRefus
   let source;
   let timer;
   let delay = 1;
+  let closed = false;
   const listen = () => {
     source = new EventSource(apiUrl("v1/events"));
     source.onopen = () => {
@@ -85,7 +86,7 @@ export function followEvents({ onTag, onOpen, onLost, onDegraded, onGap, onRefus
     source.onerror = () => {
       onLost();
       if (source.readyState !== EventSource.CLOSED) return;
-      timer = setTimeout(async () => (await onRefused()) && listen(), delay * 1000);
+      timer = setTimeout(async () => (await onRefused()) && !closed && listen(), delay * 1000);
       delay = Math.min(RETRY_MAX_S, delay * 2);
     };
     for (const name of EVENTS) source.addEventListener(name, (event) => onTag(parseTag(event.data)));
@@ -96,6 +97,7 @@ export function followEvents({ onTag, onOpen, onLost, onDegraded, onGap, onRefus
   listen();
   return {
     close() {
+      closed = true;
       clearTimeout(timer);
       source.close();
     },

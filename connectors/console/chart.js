@@ -35,15 +35,17 @@ function bands(box, y, thresholds) {
 
 /** The row's line: the last minute, drawn from the left while the call is younger than that. */
 export function drawSparkline(root, series, thresholds) {
-  const box = { left: 0, right: 150, top: 1, bottom: 31 };
+  const cell = { left: 0, right: 150, top: 1, bottom: 31 };
+  const box = { ...cell, right: 147 }; // room for the round tip
   const to = Math.max(WINDOW_S, series.at(-1)?.t ?? 0);
   const shown = series.filter((point) => point.t >= to - WINDOW_S);
   const { x, y, point } = scales({ from: to - WINDOW_S, to, range: rangeOf(shown, thresholds, false), box });
-  const marks = [...bands(box, y, thresholds), svg("line", { class: "zero", x1: box.left, x2: box.right, y1: y(0), y2: y(0) })];
+  const marks = [...bands(cell, y, thresholds), svg("line", { class: "zero", x1: cell.left, x2: cell.right, y1: y(0), y2: y(0) })];
   if (shown.length) {
     const last = shown.at(-1);
     marks.push(svg("path", { class: "trace", d: pathOf(shown.map(point)) }));
-    marks.push(svg("circle", { class: "head", cx: Math.min(x(last.t), box.right - 2.5), cy: y(last.llr), r: 2.4 }));
+    // The drawing is stretched to its cell; a stroke is not, so a stroke of no length stays a round dot.
+    marks.push(svg("path", { class: "tip", d: `M${x(last.t)} ${y(last.llr)}h.01` }));
   }
   root.replaceChildren(...marks);
 }

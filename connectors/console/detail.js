@@ -9,6 +9,9 @@ import {
 
 const PROOF = "A tag is an estimate from sound, not proof. Never refuse or accuse a caller on a tag alone.";
 
+const SOUND_ALONE = "Judged from the sound of the voice; nothing unusual was noted about the audio.";
+const DECIDED = new Set(["deepfake-likely", "human-likely", "uncertain"]);
+
 export class Detail {
   /** @param root the aside @param onClose called by the close button */
   constructor(root, onClose) {
@@ -100,7 +103,7 @@ export class Detail {
   showReasons(tag) {
     const sentences = (tag?.reasons ?? []).map(reasonText);
     if (tag?.lossy && !tag.reasons?.includes("lossy-audio")) sentences.push(reasonText("lossy-audio"));
-    if (!sentences.length) sentences.push("Decided from the sound of the voice alone; nothing unusual was noted about the audio.");
+    if (!sentences.length) sentences.push(DECIDED.has(tag?.tag) ? SOUND_ALONE : "No particular reason was given.");
     this.reasons.replaceChildren(...sentences.map((text) => h("li", {}, text)));
   }
 

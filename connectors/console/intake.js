@@ -8,9 +8,10 @@ const STAY_MS = 8000; // a finished strip stays this long, an error until it is 
 
 function addStrip(name) {
   const text = h("span", { class: "strip-text", role: "status" });
+  const clock = h("span", { class: "strip-clock num" }); // not in the status: a clock read aloud every second is noise
   const bar = h("span", { class: "bar" }, h("span"));
   const close = h("button", { type: "button", class: "quiet" }, "Dismiss");
-  const element = h("div", { class: "strip" }, h("span", { class: "strip-name" }, name), bar, text, close);
+  const element = h("div", { class: "strip" }, h("span", { class: "strip-name" }, name), bar, h("span", {}, text, clock), close);
   const root = byId("intake");
   root.append(element);
   root.hidden = false;
@@ -19,7 +20,7 @@ function addStrip(name) {
     root.hidden = !root.children.length;
   };
   close.addEventListener("click", remove);
-  return { element, text, bar, close, remove };
+  return { element, text, clock, bar, close, remove };
 }
 
 function fillBar(bar, share) {
@@ -111,7 +112,7 @@ export class BrowserCall {
     this.strip.element.dataset.state = state;
     if (state === "live" && !this.clock) {
       const began = Date.now();
-      this.clock = setInterval(() => setText(this.strip.text, `${sentence} · ${duration((Date.now() - began) / 1000)}`), 1000);
+      this.clock = setInterval(() => setText(this.strip.clock, ` · ${duration((Date.now() - began) / 1000)}`), 1000);
     }
     setText(this.strip.text, sentence);
     if (state === "ended") this.finish();

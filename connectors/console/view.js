@@ -10,7 +10,7 @@ const HELD_MS = 8000; // rows keep their places this long after the operator's l
 const SPOKEN_MAX = 3;
 
 const WARNINGS = {
-  degraded: "The service cannot reach its tag stream: tags may come late. No call is disturbed, and none is lost.",
+  degraded: "The service cannot reach its tag stream. Calls go on undisturbed; their tags may come late.",
   reconnecting: "No connection to the service. What stands below is the last that was heard.",
   locked: "The service wants its access token.",
 };

@@ -30,13 +30,11 @@ const REASONS = {
   overload: "The service was too busy to judge some of the audio of this call.",
   "lossy-audio": "Many packets were lost, so the score rests on damaged audio.",
   "rtp-timeout": "The sender's packets stopped arriving, and the call was closed.",
-  closed: "The call was ended by the system that sent it.",
+  closed: "The call was ended by the caller or by request.",
   "call-limit": "The service had reached its limit of calls.",
   drained: "The service was shutting down and closed the call in order.",
-  "end-of-recording": "The recording has been played to its end.",
-  "hung-up": "The caller hung up.",
-  "connection-lost": "The connection to the caller was lost.",
-  "codec-change": "The audio format changed during the call; the score was started again.",
+  error: "An internal fault of the service ended the screening of this call.",
+  "end-of-file": "The recording has been played to its end.",
   "service-lost": "This page missed the end of the call while it was not connected.",
 };
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -113,11 +113,10 @@ class ConsoleService:
             client.put_nowait(block)
         self._clients.add(client)
         await response.write(b"retry: 50\n\n")
-        try:
+        with suppress(ConnectionResetError):  # the page was closed
             while (block := await client.get()) is not None:
                 await response.write(block)
-        finally:
-            self._clients.discard(client)
+        self._clients.discard(client)
         return response
 
     async def _recording(self, request: web.Request) -> web.Response:

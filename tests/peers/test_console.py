@@ -18,6 +18,8 @@ from aiortc import RTCPeerConnection, RTCSessionDescription
 from chromium import Browser, Page, chromium
 from console_service import CONSOLE, ConsoleService, console_service, make_tag
 
+from engine.events import REASONS
+
 pytestmark = [pytest.mark.peer, pytest.mark.asyncio(loop_scope="module")]
 
 THRESHOLDS = {"deepfake_llr": -2.0, "human_llr": 2.0}
@@ -378,6 +380,15 @@ async def test_detail_says_it_in_words(page: Page, service: ConsoleService) -> N
     raw = json.loads(await page.eval("document.querySelector('.raw').textContent"))
     assert (raw["seq"], raw["llr"]) == (9, -2.6)
     assert "now −2.6" in await page.eval("document.querySelector('.chart').ariaLabel")
+
+
+async def test_every_reason_of_the_engine_is_a_sentence_of_its_own(page: Page) -> None:
+    told = await page.eval("import('/console/words.js').then(words => words.reasonCodes().map(words.reasonText))")
+    assert all(sentence.endswith(".") for sentence in told)
+    assert len(set(told)) == len(told)
+    codes = await page.eval("import('/console/words.js').then(words => words.reasonCodes())")
+    assert set(REASONS) <= set(codes)
+    assert "odd-code" in await page.eval("import('/console/words.js').then(words => words.reasonText('odd-code'))")
 
 
 async def test_raw_tag_is_copied(browser: Browser, page: Page, service: ConsoleService) -> None:
