@@ -80,8 +80,8 @@ class Resampler:
         if not len(starts):
             return np.zeros(0, np.int16)
         windows = np.lib.stride_tricks.sliding_window_view(signal, len(self._taps))[starts]
-        out = np.rint(np.einsum("ij,j->i", windows, self._taps))
-        return np.clip(out, -32768, 32767).astype(np.int16)
+        out: Samples = np.rint(np.einsum("ij,j->i", windows, self._taps)).clip(-32768, 32767).astype(np.int16)
+        return out
 
 
 class Chunker:

@@ -155,6 +155,10 @@ class Call:
         if due is not None and now >= due:
             self._move(Signal.AUDIO_GONE, Verdict.UNKNOWN, "no-audio")
 
+    @property
+    def has_events(self) -> bool:
+        return bool(self._events)
+
     def events(self) -> list[Event]:
         """What happened since the last time; draining is the shell's duty after every call in."""
         drained, self._events = self._events, []

@@ -1,0 +1,97 @@
+"""Recordings as fast as the machine goes: the same Call and the same model step as live, on media time.
+
+Many recordings advance side by side, one chunk each per round, so that the model always sees full batches.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from engine.audio import AudioFrame, Chunk
+from engine.call import Call
+from engine.events import ChunkReady, Tag
+from engine.scorer import Model, Store, score_batch
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A leg to screen: its call, and its frames with the time each would have arrived."""
+
+    call: Call
+    frames: Iterator[tuple[AudioFrame, float]]
+    on_tag: Callable[[Tag], None]
+    key: Any = None
+    until_speech_s: float | None = None  # stop once the score rests on that much speech
+
+
+class _Lane:
+    __slots__ = ("chunks", "job", "now", "slot")
+
+    def __init__(self, job: Job, slot: int) -> None:
+        self.job, self.slot, self.now = job, slot, 0.0
+        self.chunks: list[Chunk] = []
+
+    def advance(self) -> Chunk | None:
+        """Feed frames until a chunk is ready; None when the recording is over."""
+        call = self.job.call
+        while not self.chunks:
+            item = next(self.job.frames, None)
+            if item is None:
+                return None
+            frame, self.now = item
+            call.receive_frame(frame, self.now)
+            call.handle_timer(self.now)
+            self.drain()
+        return self.chunks.pop(0)
+
+    def drain(self) -> None:
+        for event in self.job.call.events():
+            if isinstance(event, ChunkReady):
+                self.chunks.append(event.chunk)
+            else:
+                self.job.on_tag(event.tag)
+
+    @property
+    def satisfied(self) -> bool:
+        wanted = self.job.until_speech_s
+        return wanted is not None and self.job.call.evidence_s >= wanted
+
+
+def screen(jobs: Iterable[Job], model: Model, store: Store, lanes: int) -> Iterator[Job]:
+    """Screen every job, up to `lanes` at a time (the store's capacity); yields each when it is over."""
+    waiting = iter(jobs)
+    running: list[_Lane] = []
+    free = list(range(lanes))
+    while True:
+        while free and (job := next(waiting, None)) is not None:
+            slot = free.pop()
+            store.reset(slot)
+            running.append(_Lane(job, slot))
+        if not running:
+            return
+        for lane in _round(running, model, store):
+            running.remove(lane)
+            free.append(lane.slot)
+            lane.job.call.close("end-of-file", lane.now)
+            lane.drain()
+            yield lane.job
+
+
+def _round(running: list[_Lane], model: Model, store: Store) -> list[_Lane]:
+    """One chunk of every lane; returns the lanes that are over."""
+    ready = [(lane, chunk) for lane in running if (chunk := lane.advance()) is not None]
+    over = [lane for lane in running if all(lane is not other for other, _ in ready)]
+    if ready:
+        scores = score_batch(model, store, [lane.slot for lane, _ in ready], [chunk for _, chunk in ready])
+        for (lane, chunk), score in zip(ready, scores.tolist(), strict=True):
+            if math.isfinite(score):
+                lane.job.call.receive_score(score, chunk, lane.now)
+            else:
+                lane.job.call.receive_failure("model-error", lane.now)
+            lane.drain()
+            if lane.satisfied:
+                over.append(lane)
+    return over

@@ -1,0 +1,92 @@
+"""Drives one leg of a live call: frames in, chunks to the scorer, records to the publisher.
+
+There is no task and no timer per call: frames arrive by plain calls, scores by plain calls, and one ticker of the
+service visits all sessions a few times a second. A thousand calls cost the event loop one wake-up, not a thousand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+
+from engine.audio import AudioFrame, Chunk
+from engine.call import Call
+from engine.events import CallEnded, ChunkReady, Tag
+from engine.scorer import Lane, Scorer
+
+log = structlog.get_logger(__name__)
+
+Publish = Callable[[Tag, float], None]  # (record, monotonic time at which its audio was complete)
+
+
+class Session:
+    """One leg between its connector, the scorer and the stream of tags."""
+
+    def __init__(self, call: Call, scorer: Scorer, publish: Publish) -> None:
+        self.call = call
+        self.latest: Tag = call.tag()
+        self._scorer = scorer
+        self._publish = publish
+        self._lane: Lane = scorer.open(self)
+        self.overload_dropped = 0  # chunks
+
+    def begin(self, now: float) -> None:
+        """Publish the first record. Apart from the constructor, so that a refused call leaves no trace."""
+        self._drain(now)
+
+    def on_frame(self, frame: AudioFrame, now: float) -> None:
+        try:
+            self.call.receive_frame(frame, now)
+            if self.call.has_events:
+                self._drain(now)
+        except Exception:  # noqa: BLE001 - one bad call ends itself, not the process
+            self._fail(now)
+
+    def on_score(self, score: float, chunk: Chunk, now: float) -> None:
+        try:
+            self.call.receive_score(score, chunk, now)
+            if self.call.has_events:
+                self._drain(chunk.arrived)
+        except Exception:  # noqa: BLE001
+            self._fail(now)
+
+    def on_failure(self, reason: str, now: float) -> None:
+        self.call.receive_failure(reason, now)
+        self._drain(now)
+
+    def on_tick(self, now: float) -> None:
+        due = self.call.next_timer()
+        if due is not None and now >= due:
+            self.call.handle_timer(now)
+            self._drain(now)
+
+    def close(self, reason: str, now: float) -> None:
+        """End the call; safe to repeat."""
+        self.call.close(reason, now)
+        self._drain(now)
+        self._scorer.close(self._lane)
+
+    def _drain(self, arrived: float) -> None:
+        for event in self.call.events():
+            if isinstance(event, ChunkReady):
+                if not self._scorer.submit(self._lane, event.chunk):
+                    self.overload_dropped += 1
+                    self.call.receive_failure("overload", arrived)
+            else:
+                self.latest = event.tag
+                self._publish(event.tag, arrived)
+                if isinstance(event, CallEnded):
+                    self._scorer.close(self._lane)
+        if self.call.has_events:  # a dropped chunk has just moved the call to unknown
+            self._drain(arrived)
+
+    def _fail(self, now: float) -> None:
+        log.exception("call failed", call_id=self.call.info.call_id, leg=self.call.info.leg)
+        self.call.events()
+        self.call.close("error", now)
+        for event in self.call.events():
+            if isinstance(event, CallEnded):
+                self.latest = event.tag
+                self._publish(event.tag, now)
+        self._scorer.close(self._lane)
