@@ -10,11 +10,16 @@ export function bindKeys({ view, select, selected, call }) {
     byId("filter").dispatchEvent(new Event("input"));
     byId("filter").blur();
   };
+  const move = (step) => {
+    view.move(step);
+    const { id } = document.activeElement.dataset;
+    if (selected() !== null && id) select(id); // an open detail follows
+  };
   const actions = {
-    j: () => view.move(1),
-    ArrowDown: () => view.move(1),
-    k: () => view.move(-1),
-    ArrowUp: () => view.move(-1),
+    j: () => move(1),
+    ArrowDown: () => move(1),
+    k: () => move(-1),
+    ArrowUp: () => move(-1),
     "/": () => byId("filter").focus(),
     c: call,
     Escape: () => selected() !== null && select(null),

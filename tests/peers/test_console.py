@@ -327,6 +327,46 @@ async def test_token_in_the_link_opens_the_page_and_leaves_the_address(
     assert await page.eval("document.cookie") == "", "the cookie is out of reach of scripts"
 
 
+# the state alone, as the page loads it
+
+
+async def reduced(page: Page, *actions: dict[str, Any], then: str) -> Any:
+    """The value of `then`, a function of the state after `actions`, in the page's own modules."""
+    return await page.eval(
+        "import('/console/state.js').then(({initialState, reduce, ...rest}) =>"
+        f" ({then})({json.dumps(actions)}.reduce(reduce, initialState()), rest))"
+    )
+
+
+def tags(*listed: dict[str, Any], at: float = 1000.0) -> dict[str, Any]:
+    return {"type": "events", "at": at, "tags": list(listed)}
+
+
+async def test_score_line_of_a_long_call_keeps_its_whole_length(page: Page) -> None:
+    scores = [make_tag("a", "human-likely", second, kind="score", llr=1.0) for second in range(5000)]
+    seen = await reduced(page, tags(*scores), then="s => s.calls.get('a').legs.caller.series.map(point => point.t)")
+    assert len(seen) <= 600
+    assert (seen[0], seen[-1]) == (0, 4999)
+    assert seen == sorted(seen)
+
+
+async def test_a_call_is_live_until_its_last_leg_ends(page: Page) -> None:
+    both = tags(make_tag("a", "uncertain"), make_tag("a", "uncertain", leg="agent"))
+    first = tags(make_tag("a", "uncertain", 1, kind="end"))
+    last = tags(make_tag("a", "uncertain", 1, kind="end", leg="agent"))
+    places = "s => [s.calls.size, s.ended.length]"
+    assert await reduced(page, both, first, then=places) == [1, 0]
+    assert await reduced(page, both, first, last, then=places) == [0, 1]
+    assert await reduced(page, both, first, last, last, first, then=places) == [0, 1]
+
+
+async def test_a_clock_that_is_off_makes_no_tag_stale_and_none_fresh(page: Page) -> None:
+    listed = {"type": "snapshot", "calls": [], "askedAt": 1000, "at": 1000, "skew": 300.0}
+    written = make_tag("a", "uncertain") | {"wall_time": 1300.0}
+    stale = "(s, {isStale}) => [1009, 1011].map(now => isStale(s.calls.get('a').legs.caller, now))"
+    assert await reduced(page, listed, tags(written), then=stale) == [False, True]
+
+
 # the keyboard, small screens, the detail
 
 
@@ -341,6 +381,16 @@ async def test_keyboard_moves_opens_and_closes(page: Page, service: ConsoleServi
     await page.press("Escape")
     await page.wait_for("document.querySelector('#detail').hidden")
     assert await page.eval(FOCUSED) == "a"
+
+
+async def test_open_detail_follows_the_keyboard(page: Page, service: ConsoleService) -> None:
+    await show_calls(page, service, a="deepfake-likely", b="uncertain")
+    await page.press("j")
+    await page.press("Enter")
+    await page.press("j")
+    await page.wait_for("document.querySelector('#detail .sub').innerText === 'b'")
+    assert await page.eval(FOCUSED) == "b"
+    assert await page.eval("[...document.querySelectorAll('[aria-current]')].map(row => row.dataset.id).join()") == "b"
 
 
 async def test_focus_passes_on_when_its_row_leaves(page: Page, service: ConsoleService) -> None:
