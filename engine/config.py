@@ -1,0 +1,257 @@
+"""All settings: one frozen object, built once at the root and passed down.
+
+Sources, later ones win: the defaults here, a TOML file, the environment (VIVAVOCE_SECTION_KEY; REDIS_URL for
+redis.url), `--set section.key=value`. An unknown name or an impossible value is one sentence that names it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_type_hints
+
+import msgspec
+from msgspec import Meta, Struct
+
+from engine.errors import ConfigError
+
+
+def _meta(description: str, unit: str = "", *, secret: bool = False, **limits: Any) -> Meta:
+    return Meta(description=description, extra={"unit": unit, "secret": secret}, **limits)
+
+
+class Server(Struct, frozen=True, forbid_unknown_fields=True):
+    """The HTTP side: API, WHIP, events, console."""
+
+    host: Annotated[str, _meta("address to listen on; other than loopback needs a token")] = "127.0.0.1"
+    port: Annotated[int, _meta("TCP port; 0 picks a free one", ge=0, le=65535)] = 8080
+    token: Annotated[str, _meta("bearer token; empty generates one and prints it", secret=True)] = ""
+    loopback_open: Annotated[bool, _meta("let clients on this machine in without the token")] = False
+    max_body_bytes: Annotated[int, _meta("largest upload", "bytes", ge=1024, le=1 << 31)] = 64 << 20
+    rate_limit_per_s: Annotated[float, _meta("changing requests per client", "1/s", gt=0)] = 50.0
+    cors_origins: Annotated[tuple[str, ...], _meta("origins of other sites that may call the API")] = ()
+
+
+class Rtp(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where RTP arrives."""
+
+    host: Annotated[str, _meta("address that RTP ports are bound to")] = "127.0.0.1"
+    advertise: Annotated[str, _meta("address told to callers; empty: rtp.host")] = ""
+    port_min: Annotated[int, _meta("first port of the range", ge=1024, le=65534)] = 20000
+    port_max: Annotated[int, _meta("last port of the range", ge=1025, le=65535)] = 29999
+    timeout_s: Annotated[float, _meta("without a packet the call is over", "s", ge=1, le=86400)] = 30.0
+    latch: Annotated[
+        Literal["first", "declared"],
+        _meta("whose packets count: the first valid source, or only the one declared in the request"),
+    ] = "first"
+    jitter_ms: Annotated[int, _meta("how long a missing packet is waited for", "ms", ge=0, le=1000)] = 60
+
+
+class Calls(Struct, frozen=True, forbid_unknown_fields=True):
+    """How many calls, and how they are watched."""
+
+    max: Annotated[int, _meta("legs screened at once; more are refused with 503", "legs", ge=1, le=100000)] = 1200
+    max_delay_ms: Annotated[int, _meta("refuse new calls while scores come later than this", "ms", ge=20)] = 150
+    no_audio_s: Annotated[float, _meta("without a packet the tag becomes unknown", "s", ge=0.5)] = 5.0
+    no_speech_s: Annotated[float, _meta("of audio without speech the tag becomes no-speech", "s", ge=1)] = 8.0
+    vad_mode: Annotated[int, _meta("webrtcvad aggressiveness: 0 hears most, 3 least", ge=0, le=3)] = 2
+    webrtc_max: Annotated[int, _meta("browser calls at once", "calls", ge=0, le=10000)] = 40
+    drain_s: Annotated[float, _meta("on SIGTERM, how long running calls may go on", "s", ge=0, le=3600)] = 0.0
+
+
+class Model(Struct, frozen=True, forbid_unknown_fields=True):
+    """The detector."""
+
+    path: Annotated[str, _meta("an .onnx file with its .json beside it; empty: the weights that ship")] = ""
+    device: Annotated[Literal["cpu", "cuda"], _meta("where it runs; cuda needs the extra `gpu`")] = "cpu"
+    workers: Annotated[int, _meta("scoring threads; 0: one per core but one", "threads", ge=0, le=256)] = 0
+    batch: Annotated[int, _meta("most calls in one model run", "calls", ge=1, le=16384)] = 64
+
+
+class Tags(Struct, frozen=True, forbid_unknown_fields=True):
+    """When a call is tagged, and how."""
+
+    min_speech_s: Annotated[float, _meta("no verdict before this much net speech", "s", ge=0.5, le=60)] = 2.0
+    deepfake_llr: Annotated[float | None, _meta("Deepfake-likely at or below; unset: the model's own", "nat")] = None
+    human_llr: Annotated[float | None, _meta("Human-likely at or above; unset: the model's own", "nat")] = None
+    margin: Annotated[float, _meta("how far back a verdict must go to be withdrawn", "nat", ge=0)] = 0.5
+    prior: Annotated[float, _meta("assumed share of synthetic callers, for `probability`", gt=0, lt=1)] = 0.5
+    forget_s: Annotated[float, _meta("net speech after which a score counts 1/e", "s", ge=1)] = 20.0
+    score_interval_s: Annotated[float, _meta("between score updates of a call", "s", ge=0.1, le=60)] = 1.0
+
+
+class Redis(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where tags go."""
+
+    url: Annotated[str, _meta("redis:// or rediss:// URL; empty: an embedded one is started", secret=True)] = ""
+    state_dir: Annotated[str, _meta("folder of the embedded Redis; empty: a temporary one")] = ""
+    shard: Annotated[int, _meta("stream vivavoce:tags:SHARD; one writer each", ge=0, le=9999)] = 0
+    retention_s: Annotated[int, _meta("records older than this are trimmed", "s", ge=10, le=604800)] = 600
+    spool_max: Annotated[int, _meta("records kept while Redis is away", "records", ge=100, le=10000000)] = 100000
+
+
+class Log(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is logged."""
+
+    level: Annotated[Literal["debug", "info", "warning", "error"], _meta("least severity shown")] = "info"
+    format: Annotated[Literal["console", "json"], _meta("for people or for machines")] = "console"
+    pii: Annotated[bool, _meta("log caller data; otherwise it is left out")] = False
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that can be set."""
+
+    server: Server = Server()
+    rtp: Rtp = Rtp()
+    calls: Calls = Calls()
+    model: Model = Model()
+    tags: Tags = Tags()
+    redis: Redis = Redis()
+    log: Log = Log()
+
+
+@dataclass(frozen=True, slots=True)
+class SettingDoc:
+    """One setting as `--help` and the documentation list it."""
+
+    name: str
+    default: Any
+    unit: str
+    description: str
+    env: str
+    secret: bool
+
+
+def describe_settings() -> list[SettingDoc]:
+    """Every setting, in the order of the sections above."""
+    return [
+        SettingDoc(
+            f"{section}.{key}",
+            getattr(getattr(Settings(), section), key),
+            str(_extra(hint)["unit"]),
+            _meta_of(hint).description or "",
+            f"VIVAVOCE_{section}_{key}".upper(),
+            bool(_extra(hint)["secret"]),
+        )
+        for section, key, hint in _fields()
+    ]
+
+
+def load_settings(
+    path: Path | None = None, env: Mapping[str, str] | None = None, overrides: Sequence[str] = ()
+) -> Settings:
+    """Settings from file, environment and `section.key=value` strings. ConfigError names what is wrong."""
+    values: dict[str, dict[str, Any]] = {}
+    for name, value in [*_from_file(path), *_from_env(env or {}), *_from_overrides(overrides)]:
+        section, key = _known(name)
+        values.setdefault(section, {})[key] = _convert(name, value)
+    settings = msgspec.convert(values, Settings)
+    _check(settings)
+    return settings
+
+
+def _fields() -> Iterator[tuple[str, str, Any]]:
+    for section, kind in get_type_hints(Settings).items():
+        for key, hint in get_type_hints(kind, include_extras=True).items():
+            yield section, key, hint
+
+
+def _meta_of(hint: Any) -> Meta:
+    return next(m for m in hint.__metadata__ if isinstance(m, Meta))
+
+
+def _extra(hint: Any) -> Mapping[str, Any]:
+    return _meta_of(hint).extra or {}
+
+
+def _from_file(path: Path | None) -> Iterator[tuple[str, Any]]:
+    if path is None:
+        return
+    try:
+        tables = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise ConfigError(f"settings file {path} does not exist") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"settings file {path} is not TOML: {error}") from None
+    for section, table in tables.items():
+        if not isinstance(table, dict):
+            raise ConfigError(f'settings file {path}: "{section}" is a value, but settings stand in sections')
+        yield from ((f"{section}.{key}", value) for key, value in table.items())
+
+
+def _from_env(env: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
+    if env.get("REDIS_URL"):
+        yield "redis.url", env["REDIS_URL"]
+    for name, value in sorted(env.items()):
+        if name.startswith("VIVAVOCE_"):
+            section, _, key = name.removeprefix("VIVAVOCE_").lower().partition("_")
+            yield f"{section}.{key}", value
+
+
+def _from_overrides(overrides: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    for text in overrides:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise ConfigError(f'"{text}" is not of the form section.key=value')
+        yield name.strip(), value
+
+
+def _known(name: str) -> tuple[str, str]:
+    names = [f"{section}.{key}" for section, key, _ in _fields()]
+    if name not in names:
+        close = difflib.get_close_matches(name, names, 1)
+        hint = f'; did you mean "{close[0]}"?' if close else ""
+        raise ConfigError(f'unknown setting "{name}"{hint}')
+    section, _, key = name.partition(".")
+    return section, key
+
+
+def _convert(name: str, value: Any) -> Any:
+    """Check one value against its type and limits; text is read as the type asks."""
+    hint = next(h for section, key, h in _fields() if f"{section}.{key}" == name)
+    if isinstance(value, str) and "tuple" in str(hint):
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    if isinstance(value, str) and value == "" and "None" in str(hint):
+        return None
+    try:
+        return msgspec.convert(value, hint, strict=False)
+    except msgspec.ValidationError as error:
+        shown = "the value given" if _extra(hint)["secret"] else repr(value)
+        raise ConfigError(f"{name} = {shown} is not possible: {_allowed(hint) or error}") from None
+
+
+def _allowed(hint: Any) -> str:
+    meta = _meta_of(hint)
+    kind = hint.__origin__
+    if getattr(kind, "__origin__", None) is Literal:
+        return "allowed are " + ", ".join(kind.__args__)
+    words = {bool: "true or false", int: "a whole number", float: "a number"}.get(kind, "")
+    bounds = [
+        (meta.ge, "from {}"), (meta.gt, "above {}"), (meta.le, "to {}"), (meta.lt, "below {}"),
+    ]  # fmt: skip
+    limits = " ".join(text.format(limit) for limit, text in bounds if limit is not None)
+    unit = str(_extra(hint)["unit"])
+    return " ".join(part for part in (words, limits, unit) if part)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address or name can only be reached from this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _check(settings: Settings) -> None:
+    """What no single value can tell."""
+    server, rtp, tags = settings.server, settings.rtp, settings.tags
+    if not is_loopback(server.host) and not server.token:
+        raise ConfigError(f"server.host = {server.host!r} is reachable from outside: set server.token first")
+    if rtp.port_max <= rtp.port_min:
+        raise ConfigError(f"rtp.port_max = {rtp.port_max} must be above rtp.port_min = {rtp.port_min}")
+    if tags.deepfake_llr is not None and tags.human_llr is not None and tags.deepfake_llr >= tags.human_llr:
+        raise ConfigError(f"tags.deepfake_llr = {tags.deepfake_llr} must be below tags.human_llr = {tags.human_llr}")
