@@ -1,0 +1,51 @@
+"""Logs: a static message and fields. Caller data only under `pii`, and that only when asked for."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+Event = MutableMapping[str, Any]
+
+_SECRET = re.compile(r"token|secret|password|authorization|cookie", re.IGNORECASE)
+_URL_PASSWORD = re.compile(r"(\w+://)[^/@\s]*@")
+
+
+def without_secrets(_logger: Any, _method: str, event: Event) -> Event:
+    """Fields named like a secret are blanked, passwords inside URLs too."""
+    for key, value in event.items():
+        if _SECRET.search(key):
+            event[key] = "***"
+        elif isinstance(value, str):
+            event[key] = _URL_PASSWORD.sub(r"\1***@", value)
+    return event
+
+
+def without_pii(_logger: Any, _method: str, event: Event) -> Event:
+    event.pop("pii", None)
+    return event
+
+
+def configure_logs(level: str, style: str, *, pii: bool) -> None:
+    """Set structlog up once, at the root."""
+    processors: list[Any] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        without_secrets,
+    ]
+    if not pii:
+        processors.append(without_pii)
+    processors.append(
+        structlog.processors.JSONRenderer() if style == "json" else structlog.dev.ConsoleRenderer(colors=False)
+    )
+    structlog.configure(
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(),
+        cache_logger_on_first_use=False,
+    )

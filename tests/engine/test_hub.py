@@ -1,0 +1,119 @@
+"""Fan-out: resume, slow readers, an absent Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from engine.hub import QUEUE, Hub, HubEvent, _Client
+from engine.streams import Publisher, stream_name
+from tests.engine.tags import make_tag
+from tests.peers.redis import RealRedis
+
+
+@pytest_asyncio.fixture
+async def publisher(real_redis: RealRedis) -> AsyncIterator[Publisher]:
+    publisher = Publisher(real_redis.url)
+    await publisher.start()
+    yield publisher
+    await publisher.aclose(timeout_s=1)
+
+
+@pytest_asyncio.fixture
+async def hub(real_redis: RealRedis, publisher: Publisher) -> AsyncIterator[Hub]:
+    hub = Hub(real_redis.url, [stream_name(0)])
+    await hub.start()
+    await asyncio.sleep(0.1)
+    yield hub
+    await hub.aclose()
+
+
+async def collect(source: AsyncIterator[HubEvent], count: int) -> list[HubEvent]:
+    found = []
+    async with asyncio.timeout(5):
+        async for event in source:
+            found.append(event)
+            if len(found) == count:
+                break
+    return found
+
+
+async def test_live_records_reach_every_subscriber(hub: Hub, publisher: Publisher) -> None:
+    readers = [asyncio.create_task(collect(hub.subscribe(), 3)) for _ in range(5)]
+    await asyncio.sleep(0.05)
+    for seq in range(3):
+        publisher.publish(make_tag(seq), 0.0)
+    for reader in readers:
+        assert [json.loads(e.data)["seq"] for e in await reader] == [0, 1, 2]
+
+
+async def test_resume_gives_what_was_missed_and_goes_on_without_repeats(hub: Hub, publisher: Publisher) -> None:
+    for seq in range(10):
+        publisher.publish(make_tag(seq), 0.0)
+    first = await collect(hub.subscribe("0-0"), 4)
+    reader = asyncio.create_task(collect(hub.subscribe(first[-1].id), 9))
+    await asyncio.sleep(0.1)
+    for seq in range(10, 13):
+        publisher.publish(make_tag(seq), 0.0)
+    assert [json.loads(e.data)["seq"] for e in await reader] == list(range(4, 13))
+
+
+async def test_one_call_can_be_followed(hub: Hub, publisher: Publisher) -> None:
+    reader = asyncio.create_task(collect(hub.subscribe(call_id="b"), 2))
+    await asyncio.sleep(0.05)
+    for seq in range(2):
+        for call in "abc":
+            publisher.publish(make_tag(seq, call_id=call), 0.0)
+    assert {json.loads(e.data)["call_id"] for e in await reader} == {"b"}
+
+
+async def test_an_id_that_was_trimmed_away_is_told_as_a_gap(hub: Hub, publisher: Publisher) -> None:
+    publisher.publish(make_tag(), 0.0)
+    events = await collect(hub.subscribe("5-0"), 2)
+    assert [e.event for e in events] == ["gap", "tag"]
+
+
+async def test_a_malformed_id_is_a_sentence(hub: Hub) -> None:
+    with pytest.raises(ValueError, match='"yesterday" is not an event id'):
+        await collect(hub.subscribe("yesterday"), 1)
+
+
+async def test_losing_redis_is_told_and_survived(hub: Hub, publisher: Publisher, real_redis: RealRedis) -> None:
+    reader = asyncio.create_task(collect(hub.subscribe(), 3))
+    await asyncio.sleep(0.05)
+    await real_redis.kill()
+    await asyncio.sleep(0.4)
+    await real_redis.start()
+    publisher.publish(make_tag(7), 0.0)
+    assert sorted(e.event for e in await reader) == ["degraded", "restored", "tag"]
+
+
+def event(seq: int, kind: str = "tag") -> HubEvent:
+    return HubEvent(f"{seq}-0", kind, b"{}")
+
+
+async def test_a_slow_client_keeps_the_newest_score_and_every_tag() -> None:
+    client = _Client(None)
+    for seq in range(1000):
+        client.offer(event(seq, "score"), "c1", "caller")
+    client.offer(event(1000), "c1", "caller")
+    assert await client.take() == event(999, "score")
+    assert await client.take() == event(1000)
+
+
+async def test_scores_make_room_for_tags_before_a_client_is_cut_off() -> None:
+    client = _Client(None)
+    for call in range(QUEUE):
+        client.offer(event(call, "score"), f"c{call}", "caller")
+    for seq in range(QUEUE):
+        client.offer(event(1000 + seq), "c", "caller")
+    assert not client.overrun
+    client.offer(event(5000), "c", "caller")
+    assert client.overrun
+    taken = [await client.take() for _ in range(QUEUE)]
+    assert [e.event for e in taken if e] == ["tag"] * QUEUE
+    assert await client.take() is None

@@ -1,0 +1,147 @@
+"""The way to Redis, with a real redis-server that is killed, restarted, locked and trimmed."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from typing import Any
+
+import pytest
+import redis.asyncio as aioredis
+
+from engine.streams import Publisher, stream_name
+from tests.engine.tags import make_tag
+from tests.peers.redis import RealRedis
+
+pytestmark = pytest.mark.peer
+
+
+async def entries(server: RealRedis) -> list[tuple[str, dict[str, Any]]]:
+    client = aioredis.from_url(server.url)
+    raw = await client.xrange(stream_name(0))
+    await client.aclose()
+    return [(key.decode(), json.loads(fields[b"data"])) for key, fields in raw]
+
+
+async def settled(publisher: Publisher, seconds: float = 8.0) -> None:
+    async with asyncio.timeout(seconds):
+        while len(publisher.spool) or publisher.stats.acked + publisher.stats.replayed < publisher.stats.published:
+            await asyncio.sleep(0.02)
+
+
+async def test_a_record_carries_its_id_and_the_wall_clock(real_redis: RealRedis) -> None:
+    publisher = Publisher(real_redis.url, wall_clock=lambda: 1_800_000_000.5)
+    await publisher.start()
+    publisher.publish(make_tag(), 0.0)
+    await publisher.aclose()
+    ((key, data),) = await entries(real_redis)
+    assert key == data["event_id"] == "1800000000500-0"
+    assert data["wall_time"] == 1_800_000_000.5
+    assert data["schema"] == 1
+
+
+async def test_ids_rise_though_the_clock_steps_back(real_redis: RealRedis) -> None:
+    clock = iter([1000.0, 999.0, 998.0, 1000.0, 1001.0])
+    publisher = Publisher(real_redis.url, wall_clock=lambda: next(clock))
+    await publisher.start()
+    for seq in range(5):
+        publisher.publish(make_tag(seq), 0.0)
+    await publisher.aclose()
+    keys = [key for key, _ in await entries(real_redis)]
+    assert keys == ["1000000-0", "1000000-1", "1000000-2", "1000000-3", "1001000-0"]
+
+
+async def test_a_restarted_service_goes_on_above_the_old_ids(real_redis: RealRedis) -> None:
+    for wall in (2000.0, 1000.0):  # the second life's clock is behind
+        publisher = Publisher(real_redis.url, wall_clock=lambda wall=wall: wall)  # type: ignore[misc]
+        await publisher.start()
+        publisher.publish(make_tag(), 0.0)
+        await publisher.aclose()
+    assert [key for key, _ in await entries(real_redis)] == ["2000000-0", "2000000-1"]
+
+
+async def test_killed_and_restarted_redis_loses_and_repeats_nothing(real_redis: RealRedis) -> None:
+    publisher = Publisher(real_redis.url)
+    await publisher.start()
+    calls = 20
+    for round_ in range(150):
+        for call in range(calls):
+            publisher.publish(make_tag(round_, "tag" if round_ % 7 == 0 else "score", f"c{call}"), 0.0)
+        if round_ == 40:
+            await real_redis.kill()
+        if round_ == 90:
+            await real_redis.start()
+        await asyncio.sleep(0.005)
+    await settled(publisher)
+    await publisher.aclose()
+    found = [data for _, data in await entries(real_redis)]
+    assert len(found) == 150 * calls
+    for call in range(calls):
+        assert [d["seq"] for d in found if d["call_id"] == f"c{call}"] == list(range(150))
+
+
+async def test_publish_never_waits_for_a_missing_redis() -> None:
+    publisher = Publisher("redis://127.0.0.1:1/0", spool_max=500)
+    await publisher.start()
+    loop = asyncio.get_running_loop()
+    before = loop.time()
+    for seq in range(1000):
+        publisher.publish(make_tag(seq, "score" if seq % 10 else "tag"), 0.0)
+    assert loop.time() - before < 0.5
+    assert len(publisher.spool) == 500
+    assert publisher.spool.dropped_scores == 500
+    assert publisher.spool.dropped_tags == 0
+    assert not publisher.stats.connected
+    await publisher.aclose(timeout_s=0.1)
+
+
+async def test_a_spool_outlasted_by_the_outage_keeps_every_change_of_tag(real_redis: RealRedis) -> None:
+    await real_redis.kill()
+    publisher = Publisher(real_redis.url, spool_max=200)
+    await publisher.start()
+    for seq in range(1000):
+        publisher.publish(make_tag(seq, "tag" if seq % 10 == 0 else "score"), 0.0)
+    await real_redis.start()
+    await settled_spool(publisher)
+    await publisher.aclose()
+    found = [data for _, data in await entries(real_redis)]
+    assert [d["seq"] for d in found if d["kind"] == "tag"] == list(range(0, 1000, 10))
+    assert len(found) == 200
+    assert publisher.spool.dropped_scores == 800
+
+
+async def settled_spool(publisher: Publisher) -> None:
+    async with asyncio.timeout(8):
+        while len(publisher.spool):
+            await asyncio.sleep(0.02)
+
+
+async def test_a_redis_that_asks_for_a_password_is_named_and_spooled_for(
+    real_redis: RealRedis, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await real_redis.kill()
+    await real_redis.start("--requirepass", "sesame")
+    publisher = Publisher(real_redis.url)
+    await publisher.start()
+    publisher.publish(make_tag(), 0.0)
+    await asyncio.sleep(0.2)
+    assert len(publisher.spool) == 1
+    assert not publisher.stats.connected
+    assert "authenticate" in capsys.readouterr().out
+    await publisher.aclose(timeout_s=0.1)
+
+
+async def test_old_records_are_trimmed(real_redis: RealRedis) -> None:
+    wall = itertools.count(1000.0, 1.0)
+    times = itertools.count(0.0, 0.2)
+    publisher = Publisher(real_redis.url, retention_s=60, wall_clock=lambda: next(wall), clock=lambda: next(times))
+    await publisher.start()
+    for seq in range(2000):
+        publisher.publish(make_tag(seq), 0.0)
+        if seq % 100 == 0:
+            await asyncio.sleep(0.01)
+    await publisher.aclose()
+    keys = [key for key, _ in await entries(real_redis)]
+    assert len(keys) < 600  # 60 s of records, loosely: Redis trims by whole nodes of 100
+    assert keys[-1] == "2999000-0"
