@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path.append(str(Path(__file__).parents[1] / "peers"))
-from console_service import ConsoleService, console_service
+from tests.peers.console_service import ConsoleService, console_service
 
 HERE = Path(__file__).parent
 EXAMPLES = ["softphone.py", "softphone.mjs"]

@@ -9,9 +9,10 @@ from collections.abc import AsyncIterator
 import numpy as np
 import pytest
 import pytest_asyncio
-from chromium import Browser, Page, chromium
-from console_page import THRESHOLDS, complaints, open_console
-from console_service import ConsoleService, console_service
+
+from tests.peers.chromium import Browser, Page, chromium
+from tests.peers.console_page import THRESHOLDS, complaints, open_console
+from tests.peers.console_service import ConsoleService, console_service
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from chromium import Browser, Page
-from console_service import ConsoleService
+from tests.peers.chromium import Browser, Page
+from tests.peers.console_service import ConsoleService
 
 THRESHOLDS = {"deepfake_llr": -2.0, "human_llr": 2.0}
 LIVE = "document.querySelector('#link').dataset.link === 'live'"

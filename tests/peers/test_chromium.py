@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from chromium import chromium_path
+
+from tests.peers.chromium import chromium_path
 
 
 def test_missing_chromium_fails_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 
 import pytest
-from chromium import Page
-from console_page import FOCUSED, LIVE, ROWS, show_calls, text
-from console_service import ConsoleService
+
+from tests.peers.chromium import Page
+from tests.peers.console_page import FOCUSED, LIVE, ROWS, show_calls, text
+from tests.peers.console_service import ConsoleService
 
 pytestmark = [pytest.mark.peer, pytest.mark.asyncio(loop_scope="module")]
 

@@ -7,9 +7,10 @@ import time
 from typing import Any
 
 import pytest
-from chromium import Browser, Page
-from console_page import LIVE, ROWS, open_console, text
-from console_service import ConsoleService, make_tag
+
+from tests.peers.chromium import Browser, Page
+from tests.peers.console_page import LIVE, ROWS, open_console, text
+from tests.peers.console_service import ConsoleService, make_tag
 
 pytestmark = [pytest.mark.peer, pytest.mark.asyncio(loop_scope="module")]
 

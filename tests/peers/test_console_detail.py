@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
-from chromium import Browser, Page
-from console_page import FOCUSED, ROWS, open_console, show_calls, text
-from console_service import ConsoleService
 
 from engine.events import REASONS
+from tests.peers.chromium import Browser, Page
+from tests.peers.console_page import FOCUSED, ROWS, open_console, show_calls, text
+from tests.peers.console_service import ConsoleService
 
 pytestmark = [pytest.mark.peer, pytest.mark.asyncio(loop_scope="module")]
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 from aiortc import RTCPeerConnection, RTCSessionDescription
-from chromium import Page
-from console_page import text
-from console_service import CONSOLE, ConsoleService
+
+from tests.peers.chromium import Page
+from tests.peers.console_page import text
+from tests.peers.console_service import CONSOLE, ConsoleService
 
 pytestmark = [pytest.mark.peer, pytest.mark.asyncio(loop_scope="module")]
 
