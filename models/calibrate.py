@@ -111,7 +111,9 @@ def speech_per_chunk(samples: Samples, chunk: int, aggressiveness: int = 2) -> N
     vad = webrtcvad.Vad(aggressiveness)
     whole = samples[: len(samples) // chunk * chunk]
     flags = [vad.is_speech(whole[i : i + VAD_FRAME].tobytes(), 8000) for i in range(0, len(whole), VAD_FRAME)]
-    return np.array(flags, dtype=np.float64).reshape(-1, chunk // VAD_FRAME).sum(axis=1) * 0.02
+    flagged = np.array(flags, dtype=np.float64).reshape(-1, chunk // VAD_FRAME)
+    seconds: NDArray[np.float64] = flagged.sum(axis=1) * 0.02
+    return seconds
 
 
 def running_mean(scores: NDArray[np.float32], speech: NDArray[np.float64], forget_s: float = FORGET_S) -> float:
@@ -160,6 +162,8 @@ def screen(
 
 def fit(scored: Sequence[Scored]) -> Calibration:
     """The calibration with the least Cllr; each span and condition counts the same, each class half of it."""
+    if not scored:
+        raise ValueError("nothing to calibrate on")
     mean = np.array([s.mean for s in scored])
     speech = np.array([s.speech_s for s in scored])
     person = np.array([s.recording.bonafide for s in scored])
@@ -173,16 +177,15 @@ def fit(scored: Sequence[Scored]) -> Calibration:
             cost = float((weight * np.logaddexp(0, np.where(person, -llr, llr))).sum())
             if best is None or cost < best[0] - 1e-6:
                 best = cost, Calibration(slope=slope, offset=offset, growth=growth, cap_s=cap)
-    if best is None:
-        raise ValueError("nothing to calibrate on")
+    assert best is not None  # the grid is not empty
     return best[1]
 
 
 def _balanced_weights(scored: Sequence[Scored]) -> NDArray[np.float64]:
     groups = [(s.condition, s.recording.span, s.recording.bonafide) for s in scored]
     counts = {group: groups.count(group) for group in set(groups)}
-    weights = np.array([1 / counts[group] for group in groups])
-    return weights / weights.sum()
+    share = 1 / len(counts)
+    return np.array([share / counts[group] for group in groups], dtype=np.float64)
 
 
 def logistic(
@@ -206,6 +209,7 @@ def choose_thresholds(scored: Sequence[Scored], calibration: Calibration) -> Thr
 
     Conditions are pooled: the line a call comes by is not known when it is tagged.
     """
+
     def llrs(spans: tuple[str, ...], person: bool, least_s: float) -> list[float]:
         return [
             calibration.llr(s.mean, s.speech_s)

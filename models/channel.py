@@ -183,7 +183,8 @@ def _mu_law(values: NDArray[np.int64]) -> Samples:
     exponent = np.floor(np.log2(magnitude)).astype(int) - 7
     mantissa = (magnitude >> (exponent + 3)) & 15
     level = (((mantissa << 3) + 132) << exponent) - 132
-    return np.where(values < 0, -level, level).astype(np.int16)
+    table: Samples = np.where(values < 0, -level, level).astype(np.int16)
+    return table
 
 
 def _a_law(values: NDArray[np.int64]) -> Samples:
@@ -193,4 +194,5 @@ def _a_law(values: NDArray[np.int64]) -> Samples:
     mantissa = (magnitude >> exponent) & 15
     small = magnitude < 32
     level = np.where(small, ((magnitude >> 1) << 1) + 1, ((mantissa << 1) + 33) << (exponent - 1)) << 3
-    return np.where(values < 0, -level, level).astype(np.int16)
+    table: Samples = np.where(values < 0, -level, level).astype(np.int16)
+    return table

@@ -8,8 +8,8 @@ one generator, so a seed fixes the whole run.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,10 @@ class BatchConfig:
     crop_s: float = 3.2
     copy_pairs: float = 0.45  # share of rows in (real clip, its copy) pairs
     repository_pairs: float = 0.2  # share of rows in (person, fake) pairs of one repository
-    coded: float = 0.3  # share of rows and pairs taken through a speech codec first
+    coded: float = 0.4  # share of the rows and pairs not left clean that pass a speech codec first
+    paths: Mapping[str, float] = field(  # how often each kind of copy is taken against a plain 1
+        default_factory=lambda: {"hifigan": 3.0, "world": 2.0, "mel-smooth": 0.5}
+    )
     flatness: float = 0.5  # a group of n clips is drawn with weight n ** flatness: 0 equal groups, 1 equal clips
 
 
@@ -91,7 +94,10 @@ class Sampler:
         self._copied = Groups(((e.repo, e.speaker or e.source, e) for e in copied), flat)
         self._shared = _shared_repositories(people, fakes)
 
-    def draw(self, rng: np.random.Generator) -> Batch:
+    def draw(self, rng: np.random.Generator, ease: float = 0.0) -> Batch:
+        """The next batch. `ease` from 1 (every channel clean) to 0 (as configured) lets training begin gently."""
+        clean = self._channel.clean + ease * (1 - self._channel.clean)
+        lines = replace(self._channel, clean=clean)
         rows: list[tuple[Samples, NDArray[np.float32], float, int]] = []
         size = self._config.rows
         while len(rows) < size:
@@ -99,14 +105,13 @@ class Sampler:
             at = len(rows)
             if kind < self._config.copy_pairs and self._copied:
                 real = self._copied.draw(rng)
-                options = self._copies[real.source]
-                copy = options[int(rng.integers(len(options)))]
-                cuts = self._cut((real, copy), True, rng)
+                copy = self._draw_copy(real, rng)
+                cuts = self._cut((real, copy), True, lines, rng)
                 for entry, row, partner in zip((real, copy), cuts, (at + 1, at), strict=True):
                     rows.append((*row, float(entry.label == "bonafide"), partner))
             else:
                 pair = self._unlike_pair(kind, rng)
-                for entry, row in zip(pair, self._cut(pair, False, rng), strict=True):
+                for entry, row in zip(pair, self._cut(pair, False, lines, rng), strict=True):
                     rows.append((*row, float(entry.label == "bonafide"), -1))
         rows = rows[:size]
         return Batch(
@@ -116,6 +121,11 @@ class Sampler:
             pair=np.array([row[3] for row in rows], dtype=np.int64),
         )
 
+    def _draw_copy(self, real: Entry, rng: np.random.Generator) -> Entry:
+        options = self._copies[real.source]
+        weights = np.array([self._config.paths.get(e.generator.removeprefix("copy:"), 1.0) for e in options])
+        return options[int(rng.choice(len(options), p=weights / weights.sum()))]
+
     def _unlike_pair(self, kind: float, rng: np.random.Generator) -> tuple[Entry, Entry]:
         """A person and a fake: of one repository, or each drawn from all."""
         if kind < self._config.copy_pairs + self._config.repository_pairs and self._shared:
@@ -124,12 +134,12 @@ class Sampler:
         return self._people.draw(rng), self._fakes.draw(rng)
 
     def _cut(
-        self, entries: tuple[Entry, Entry], same_place: bool, rng: np.random.Generator
+        self, entries: tuple[Entry, Entry], same_place: bool, lines: ChannelConfig, rng: np.random.Generator
     ) -> list[tuple[Samples, NDArray[np.float32]]]:
         """Both entries cropped and sent through one channel; at the same place when they say the same words."""
         length = int(self._config.crop_s * RATE) // FRAME * FRAME
-        channel = draw(self._channel, rng, len(self._noises), len(self._rooms))
-        coded = rng.random() < self._config.coded
+        channel = draw(lines, rng, len(self._noises), len(self._rooms))
+        coded = rng.random() < self._config.coded * (1 - lines.clean)
         place = rng.random()
         out = []
         for entry in entries:
@@ -162,8 +172,6 @@ def speech_frames(samples: Samples) -> NDArray[np.float32]:
     loud = np.sort(power)[int(0.9 * (len(power) - 1))]
     speech: NDArray[np.float32] = (power > max(loud * 1e-3, 25.0)).astype(np.float32)
     return speech
-
-
 
 
 def read_noises(folder: Path, *, hold_out: bool) -> tuple[list[Samples], list[Samples]]:

@@ -37,8 +37,9 @@ class TrainConfig:
 
     steps: int = 6000
     seed: int = 1
-    learning_rate: float = 2e-3
-    warmup: int = 300  # steps
+    learning_rate: float = 1e-3
+    warmup: int = 150  # steps
+    ease: tuple[int, int] = (300, 1500)  # steps: clean channels before the first, as configured from the second
     weight_decay: float = 0.02
     average: float = 0.998  # decay of the averaged weights, which are the ones judged and shipped
     gradient_norm: float = 1.0
@@ -90,6 +91,12 @@ def rate_at(step: int, config: TrainConfig) -> float:
     return config.learning_rate * (0.02 + 0.98 * 0.5 * (1 + cos(pi * progress)))
 
 
+def ease_at(step: int, ease: tuple[int, int]) -> float:
+    """1 up to the first step of `ease`, falling evenly to 0 at the second."""
+    first, last = ease
+    return min(1.0, max(0.0, (last - step) / max(1, last - first)))
+
+
 class Trainer:
     """One run: weights, averaged weights, optimiser and random state, all of which a checkpoint holds."""
 
@@ -128,7 +135,7 @@ class Trainer:
     def train_step(self) -> float:
         """One batch forwards and backwards; returns its loss."""
         self.model.train()
-        batch = self.sampler.draw(self.rng)
+        batch = self.sampler.draw(self.rng, ease_at(self.step, self.config.ease))
         for group in self.optimizer.param_groups:
             group["lr"] = rate_at(self.step, self.config)
         audio = torch.from_numpy(batch.audio).to(self.config.device)

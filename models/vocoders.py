@@ -152,11 +152,13 @@ def _harmonics(envelope: Signal, f0: Signal, hop: int, length: int, rng: np.rand
         bins = np.clip(np.rint(k * f0 * 512 / RATE).astype(int), 0, envelope.shape[0] - 1)
         amplitude = np.where(used, envelope[bins, np.minimum(frames, envelope.shape[1] - 1)], 0.0) * 2
         out += np.interp(at, frames, amplitude) * np.cos(k * phase + rng.uniform(0, 2 * np.pi))
-    return out * gate
+    gated: Signal = out * gate
+    return gated
 
 
 def mel_bank(bands: int, bins: int, rate: float, top: float) -> Signal:
     """Triangles of equal area on Slaney's mel scale [bands, bins], `bins` from 0 to rate/2, up to `top` Hz."""
+
     def to_mel(hz: Signal) -> Signal:
         return np.where(hz < 1000, hz * 3 / 200, 15 + 27 * np.log(np.maximum(hz, 1000) / 1000) / np.log(6.4))
 

@@ -1,0 +1,160 @@
+"""From a corpus to weights that serve: cache, train, choose, export, calibrate, report. Each stage resumes."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models import calibrate, report
+from models.calibrate import Recording, Thresholds
+from models.calibration import Calibration
+from models.conformer import StreamingConformer
+from models.copies import DEV_PLAN, TRAIN_PLAN, add_copies, add_originals
+from models.corpus import Clip, read_corpus
+from models.dataset import Sampler, read_noises
+from models.export import export
+from models.features import RATE
+from models.runtime import ModelInfo, load_model, save_info
+from models.selection import Dev
+from models.store import AudioStore
+from models.train import TrainConfig, Trainer, load_averaged
+from models.transcode import add_codings
+
+Samples = NDArray[np.int16]
+CHUNK_SAMPLES = 1280  # 160 ms
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where things are read from and written to."""
+
+    corpus: Path  # holds manifest.csv, audio/ and, if there, noise/
+    vocoders: Path | None  # folder of vocoder weights; None: copies by signal processing only
+    run: Path  # checkpoints and logs of this run
+    cache: Path  # 8 kHz audio, shared between runs
+    weights: Path  # the .onnx to write; .json beside it
+
+
+def prepare(places: Places) -> tuple[AudioStore, AudioStore]:
+    """Fill the caches of train and dev: originals, copies, coded versions. Returns both."""
+    train, dev = AudioStore(places.cache / "train"), AudioStore(places.cache / "dev")
+    for store, split, plan in ((train, "train", TRAIN_PLAN), (dev, "dev", DEV_PLAN)):
+        clips = read_corpus(places.corpus, [split])
+        add_originals(store, clips)
+        add_copies(store, clips, plan, places.vocoders)
+    add_codings(train)
+    return train, dev
+
+
+def train_and_choose(places: Places, config: TrainConfig, stores: tuple[AudioStore, AudioStore]) -> Path:
+    """Train on the first store, judge on the second; the path of the checkpoint that dev liked best."""
+    noises, rooms = read_noises(places.corpus / "noise", hold_out=False)
+    held_out, _ = read_noises(places.corpus / "noise", hold_out=True)
+    dev = Dev(stores[1], read_corpus(places.corpus, ["dev"]), held_out)
+    sampler = Sampler(stores[0], config.batch, config.channel, noises, rooms)
+    return Trainer(config, sampler, dev, places.run).run()
+
+
+def recordings(store: AudioStore, clips: Sequence[Clip]) -> list[Recording]:
+    """The original clips of a store as recordings to be screened, in the order of `clips`."""
+    entries = {entry.source: entry for entry in store.entries if not entry.coding and not entry.copy}
+    return [
+        Recording(np.array(store.samples(entries[c.name])), c.bonafide, "clip", c.repo, c.family, c.generator, c.seen)
+        for c in clips
+        if c.name in entries
+    ]
+
+
+def call_keys(clips: Sequence[Clip]) -> list[str]:
+    """Which clips may be joined into one call: a person's, or a generator's of one repository."""
+    return [f"p:{c.speaker or c.repo}" if c.bonafide else f"g:{c.generator}:{c.repo}" for c in clips]
+
+
+def trials_of(store: AudioStore, clips: Sequence[Clip]) -> list[Recording]:
+    """Whole clips, prefixes, and calls of 10 and 30 s."""
+    known = {entry.source for entry in store.entries if not entry.coding and not entry.copy}
+    clips = [clip for clip in clips if clip.name in known]
+    whole = recordings(store, clips)
+    calls = [call for seconds in (10, 30) for call in calibrate.joined_calls(whole, call_keys(clips), seconds)]
+    return calibrate.prefixes(whole) + calls
+
+
+def ship(model: StreamingConformer, places: Places, dev: AudioStore, provenance: dict[str, Any]) -> dict[str, Any]:
+    """Export, calibrate on dev, write weights and info. Returns dev's figures."""
+    draft = _info(places.weights.stem, Calibration(1.0, 0.0, 0.0, 1.0), Thresholds(-1e9, 1e9), provenance)
+    difference = export(model, places.weights, draft)
+    held_out, _ = read_noises(places.corpus / "noise", hold_out=True)
+    trials = trials_of(dev, read_corpus(places.corpus, ["dev"]))
+    scored = calibrate.screen(load_model(places.weights), trials, held_out)
+    calibration = calibrate.fit(scored)
+    thresholds = calibrate.choose_thresholds(scored, calibration)
+    found = report.figures(scored, calibration, thresholds)
+    provenance = {**provenance, "onnx_difference": difference, "dev": headline(found)}
+    save_info(_info(places.weights.stem, calibration, thresholds, provenance), places.weights.with_suffix(".json"))
+    places.run.mkdir(parents=True, exist_ok=True)
+    (places.run / "dev_figures.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+    (places.run / "dev_figures.md").write_text(report.as_text(found), encoding="utf-8")
+    return found
+
+
+def _info(version: str, calibration: Calibration, thresholds: Thresholds, provenance: dict[str, Any]) -> ModelInfo:
+    return ModelInfo(
+        version=version,
+        rate=RATE,
+        chunk_samples=CHUNK_SAMPLES,
+        calibration=calibration,
+        deepfake_llr=thresholds.deepfake_llr,
+        human_llr=thresholds.human_llr,
+        trained=True,
+        provenance=provenance,
+    )
+
+
+def headline(found: dict[str, Any]) -> dict[str, float]:
+    """EER per condition and length, short enough to stand beside the weights."""
+    return {f"eer {c['condition']} {c['span']}": c["eer"] for c in found["cells"]}
+
+
+def provenance_of(checkpoint: Path, stores: tuple[AudioStore, AudioStore]) -> dict[str, Any]:
+    """What made a checkpoint: steps, seed, hours of each kind of audio, when and with what."""
+    import torch
+
+    found = torch.load(checkpoint, map_location="cpu", weights_only=False)
+    clean = [entry for entry in stores[0].entries if not entry.coding]
+
+    def hours(keep: Sequence[Any]) -> float:
+        samples = sum(int(entry.length) for entry in keep)
+        return round(samples / RATE / 3600, 2)
+
+    return {
+        "trained": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "steps": found["step"],
+        "seed": found["config"]["seed"],
+        "batch": asdict_plain(found["config"]["batch"]),
+        "hours_bona_fide": hours([e for e in clean if e.label == "bonafide"]),
+        "hours_spoof": hours([e for e in clean if e.label == "spoof" and not e.copy]),
+        "hours_copies": hours([e for e in clean if e.copy]),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def asdict_plain(value: Any) -> dict[str, Any]:
+    """A dataclass or mapping as a plain dict that JSON takes."""
+    table = dict(value) if isinstance(value, dict) else asdict(value)
+    return {key: dict(item) if hasattr(item, "items") else item for key, item in table.items()}
+
+
+def from_corpus(places: Places, config: TrainConfig) -> dict[str, Any]:
+    """The whole road: corpus in, calibrated weights out. Returns dev's figures."""
+    stores = prepare(places)
+    best = train_and_choose(places, config, stores)
+    return ship(load_averaged(best), places, stores[1], provenance_of(best, stores))

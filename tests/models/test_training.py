@@ -1,0 +1,276 @@
+# ruff: noqa: E402 - the imports below need torch
+"""Batches, objective, resuming, selection and calibration, on a made-up corpus small enough for a second."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="training needs the extra 'train'")
+
+from models.calibrate import Recording, Scored, choose_thresholds, fit, joined_calls, prefixes, running_mean
+from models.calibration import Calibration
+from models.channel import ChannelConfig
+from models.conformer import ModelConfig, StreamingConformer
+from models.corpus import Clip
+from models.dataset import FRAME, Batch, BatchConfig, Sampler, cut, speech_frames
+from models.objective import LossConfig, MaskConfig, band_masks, frame_weights, loss_of, training_scores
+from models.selection import Dev, speech_mean
+from models.store import AudioStore
+from models.train import TrainConfig, Trainer, ease_at, frame_scorer, load_averaged, load_config, rate_at
+
+TINY = {"bands": 24, "channels": (4, 4), "width": 16, "blocks": 1, "heads": 2, "expansion": 2, "history": 16,
+        "kernel": 5, "hidden": 8, "dropout": 0.0}  # fmt: skip
+
+
+def fill(store: AudioStore, people: int = 6) -> list[Clip]:
+    """People hum low, fakes and copies hum high; two repositories."""
+    rng = np.random.default_rng(1)
+    clips = []
+    with store:
+        for i in range(people):
+            for label, generator, hz in (("bonafide", "", 300), ("spoof", f"g{i % 2}", 1500)):
+                clip = Clip(
+                    Path(f"{i}{label}.wav"), label, "dev", generator=generator, repo=f"r{i % 2}", speaker=f"s{i}"
+                )
+                clips.append(clip)
+                store.add(hum(hz, rng), source=clip.name, label=label, generator=generator, repo=clip.repo,
+                          speaker=clip.speaker, coding="")  # fmt: skip
+                if label == "bonafide":
+                    store.add(hum(1500, rng), source=clip.name, label="spoof", generator="copy:lpc", repo=clip.repo,
+                              speaker=clip.speaker, coding="")  # fmt: skip
+    return clips
+
+
+def hum(hz: float, rng: np.random.Generator, seconds: float = 2.5) -> np.ndarray:
+    at = np.arange(int(seconds * 8000)) / 8000
+    return (6000 * np.sin(2 * np.pi * hz * at) + 60 * rng.standard_normal(len(at))).astype(np.int16)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> AudioStore:
+    made = AudioStore(tmp_path / "cache")
+    fill(made)
+    return made
+
+
+def sampler(store: AudioStore, **batch: float) -> Sampler:
+    config = BatchConfig(rows=8, crop_s=1.6, **batch)  # type: ignore[arg-type]
+    return Sampler(store, config, ChannelConfig(clean=1.0, gain_low_db=0, gain_high_db=0), [], [])
+
+
+def config(**changes: object) -> TrainConfig:
+    base = TrainConfig(steps=6, warmup=2, save_every=3, judge_every=6, model=TINY, bfloat16=False, average=0.5)
+    return replace(base, loss=LossConfig(skip_s=0.2), **changes)  # type: ignore[arg-type]
+
+
+def test_a_batch_is_balanced_and_fixed_by_its_seed(store: AudioStore) -> None:
+    one, two = (sampler(store).draw(np.random.default_rng(4)) for _ in range(2))
+    np.testing.assert_array_equal(one.audio, two.audio)
+    assert one.audio.shape == (8, 12800)
+    assert one.audio.dtype == np.int16
+    assert one.speech.shape == (8, 40)
+    assert one.bonafide.sum() == 4
+
+
+def test_copy_pairs_point_at_each_other(store: AudioStore) -> None:
+    batch = sampler(store, copy_pairs=1.0).draw(np.random.default_rng(0))
+    assert np.all(batch.pair[batch.pair] == np.arange(8))
+    assert np.all(batch.bonafide + batch.bonafide[batch.pair] == 1)
+    lonely = sampler(store, copy_pairs=0.0).draw(np.random.default_rng(0))
+    assert np.all(lonely.pair == -1)
+
+
+def test_one_class_alone_cannot_be_trained_on(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="both bona fide and spoof"):
+        sampler(AudioStore(tmp_path / "empty"))
+
+
+def test_short_clips_are_repeated_and_long_ones_cut() -> None:
+    assert len(cut(np.ones(100, np.int16), 12800, 0.9)) == 12800
+    ramp = np.arange(20000, dtype=np.int16)
+    assert cut(ramp, 12800, 0.0)[0] == 0
+    assert cut(ramp, 12800, 1.0)[-1] == 19999
+
+
+def test_speech_frames_tell_sound_from_silence() -> None:
+    samples = np.concatenate([np.zeros(FRAME * 3), 5000 * np.ones(FRAME * 7)]).astype(np.int16)
+    assert speech_frames(samples).tolist() == [0] * 3 + [1] * 7
+    assert speech_frames(np.zeros(FRAME * 2, np.int16)).sum() == 0
+
+
+def batch_of(bonafide: list[float], pair: list[int], frames: int = 50) -> Batch:
+    rows = len(bonafide)
+    return Batch(
+        np.zeros((rows, frames * FRAME), np.int16),
+        np.array(bonafide, np.float32),
+        np.ones((rows, frames), np.float32),
+        np.array(pair),
+    )
+
+
+def test_the_loss_likes_right_scores_and_real_above_copy() -> None:
+    batch = batch_of([1, 0], [1, 0])
+    right = torch.tensor([[2.0], [-2.0]]).expand(2, 50)
+    assert loss_of(right, batch, LossConfig()) < loss_of(torch.zeros(2, 50), batch, LossConfig())
+    assert loss_of(torch.zeros(2, 50), batch, LossConfig()) < loss_of(-right, batch, LossConfig())
+    unpaired = batch_of([1, 0], [-1, -1])
+    gap = loss_of(-right, batch, LossConfig()) - loss_of(-right, unpaired, LossConfig())
+    assert float(gap) == pytest.approx(0.3 * np.log1p(np.exp(4.0)), rel=1e-4)
+
+
+def test_early_frames_and_silence_do_not_decide() -> None:
+    speech = torch.ones(1, 50)
+    speech[0, 40:] = 0
+    weight = frame_weights(speech, 0.8)[0]
+    assert weight[:20].sum() == 0
+    assert weight[39] > weight[21] > 0.5
+    assert weight[45] < 0.06
+
+
+def test_the_training_pass_is_the_models_own_forward() -> None:
+    model = StreamingConformer(ModelConfig(**TINY)).eval()  # type: ignore[arg-type]
+    audio = torch.randint(-8000, 8000, (3, 12800), dtype=torch.int16)
+    rng = np.random.default_rng(0)
+    got = training_scores(model, audio, None, rng, bfloat16=False)
+    torch.testing.assert_close(got, model(audio)[0], rtol=0, atol=1e-6)
+    masked = training_scores(model, audio, MaskConfig(odds=1.0, bands=12), rng, bfloat16=False)
+    assert not torch.allclose(masked, got)
+
+
+def test_masks_cover_one_run_of_bands() -> None:
+    masks = band_masks(200, 24, MaskConfig(odds=0.5, bands=6), np.random.default_rng(0))
+    gone = (masks == 0).sum(axis=2)[:, 0]
+    assert 0.35 < (gone > 0).mean() < 0.65
+    assert gone.max() == 6
+
+
+def test_the_rate_rises_then_falls() -> None:
+    c = TrainConfig(steps=100, warmup=10, learning_rate=1.0)
+    rates = [rate_at(step, c) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1)
+    assert max(rates) == pytest.approx(1.0)
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[-1] < 0.03
+
+
+def test_training_begins_gently() -> None:
+    assert [ease_at(step, (300, 1500)) for step in (0, 300, 900, 1500, 9000)] == [1, 1, 0.5, 0, 0]
+
+
+def test_kinds_of_copies_are_weighed(store: AudioStore) -> None:
+    with store:
+        store.add(np.ones(20000, np.int16), source="dev/bonafide/0bonafide", label="spoof", generator="copy:world",
+                  repo="r0", speaker="s0", coding="")  # fmt: skip
+    real = next(e for e in store.entries if e.source == "dev/bonafide/0bonafide" and not e.generator)
+    taken = [
+        sampler(store, paths={"world": 0.0})._draw_copy(real, np.random.default_rng(i)).generator for i in range(20)
+    ]
+    assert set(taken) == {"copy:lpc"}
+
+
+def test_a_run_stopped_and_resumed_is_the_run_never_stopped(store: AudioStore, tmp_path: Path) -> None:
+    whole = Trainer(config(), sampler(store), None, tmp_path / "whole")
+    whole.run()
+    first = Trainer(config(), sampler(store), None, tmp_path / "parts")
+    for _ in range(3):
+        first.train_step()
+    first.save(tmp_path / "parts/last.pt")
+    second = Trainer(config(), sampler(store), None, tmp_path / "parts")
+    second.run()
+    for a, b in zip(whole.averaged.parameters(), second.averaged.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
+
+
+def test_a_checkpoint_of_another_shape_is_refused(store: AudioStore, tmp_path: Path) -> None:
+    Trainer(config(), sampler(store), None, tmp_path / "run").save(tmp_path / "run/last.pt")
+    other = config(model={**TINY, "width": 32})
+    with pytest.raises(ValueError, match="another shape"):
+        Trainer(other, sampler(store), None, tmp_path / "run").run()
+
+
+def test_training_learns_what_there_is_to_learn(store: AudioStore, tmp_path: Path) -> None:
+    clips = fill(AudioStore(tmp_path / "dev"), people=8)
+    dev = Dev(AudioStore(tmp_path / "dev"), clips, [])
+    c = config(steps=60, judge_every=60, learning_rate=1e-2)
+    best = Trainer(c, sampler(store), dev, tmp_path / "run").run()
+    assert best.name == "best.pt"
+    figures = dev.judge(frame_scorer(load_averaged(best)))
+    assert figures.eer["g711"] == 0
+    assert figures.within["g711"] == 1
+    assert figures.copies == {"lpc": 1.0}
+    assert figures.choice == 1.0
+    assert (tmp_path / "run/dev.jsonl").read_text().count("\n") == 1
+
+
+def test_configs_come_from_toml(tmp_path: Path) -> None:
+    path = tmp_path / "t.toml"
+    path.write_text("steps = 7\n[batch]\nrows = 4\n[channel]\nclean = 0.5\n[model]\nwidth = 96\n")
+    got = load_config(path)
+    assert (got.steps, got.batch.rows, got.channel.clean, got.model) == (7, 4, 0.5, {"width": 96})
+    path.write_text("[batch]\nrow = 4\n")
+    with pytest.raises(ValueError, match=r"\[batch\]: unknown key 'row'"):
+        load_config(path)
+    assert load_config(None) == TrainConfig()
+
+
+def test_scores_are_averaged_over_speech() -> None:
+    scores = np.array([9, 1, 3], np.float32)
+    assert speech_mean(scores, np.array([0, 1, 1], np.float32)) == pytest.approx(2, abs=0.02)
+
+
+def test_the_running_mean_forgets() -> None:
+    speech = np.full(1000, 0.16)
+    scores = np.concatenate([np.full(500, -1.0), np.full(500, 1.0)]).astype(np.float32)
+    assert running_mean(scores, speech) > 0.9
+    assert running_mean(scores[:3], speech[:3] * [0, 1, 1]) == pytest.approx(-1)
+    assert running_mean(scores, speech * 0) == 0.0
+
+
+def test_trials_are_prefixes_and_joined_calls() -> None:
+    whole = [Recording(np.full(8000 * 3, i, np.int16), True, "clip") for i in range(5)]
+    spans = [r.span for r in prefixes(whole)]
+    assert spans.count("clip") == spans.count("1") == spans.count("2") == 5
+    calls = joined_calls(whole, ["ann", "ann", "bob", "ann", "ann"], 10)
+    assert [(r.span, len(r.samples)) for r in calls] == [("10", 96000)]
+
+
+def made_up(separation: float, growth: float) -> list[Scored]:
+    rng = np.random.default_rng(2)
+    out = []
+    for span, seconds in (("2", 2.0), ("clip", 5.0), ("10", 10.0)):
+        for person in (True, False):
+            for _ in range(300):
+                spread = 1 / np.sqrt(seconds**growth)
+                mean = (separation if person else -separation) + spread * rng.standard_normal()
+                out.append(Scored(Recording(np.zeros(0, np.int16), person, span), "g711", float(mean), seconds))
+    return out
+
+
+def test_calibration_finds_the_likelihood_ratio() -> None:
+    # two normals at +-m with variance v: LLR = 2 m x / v; with v = 1/sqrt(seconds) ... growth of one half
+    fitted = fit(made_up(0.5, 0.5))
+    at_five = fitted.llr(0.4, 5.0)
+    assert at_five == pytest.approx(2 * 0.5 * 0.4 * 5**0.5, rel=0.25)
+    assert fitted.growth > 0.2
+    assert abs(fitted.llr(0.0, 5.0)) < 0.3
+
+
+def test_thresholds_keep_their_promise() -> None:
+    scored = made_up(0.5, 0.5)
+    calibration = fit(scored)
+    found = choose_thresholds(scored, calibration)
+    people = [calibration.llr(s.mean, s.speech_s) for s in scored if s.recording.bonafide and s.speech_s >= 3]
+    assert np.mean(np.array(people) < found.deepfake_llr) <= 0.01
+    assert found.human_llr > found.deepfake_llr
+    with pytest.raises(ValueError, match="3 s of speech"):
+        choose_thresholds([s for s in scored if s.speech_s < 3], calibration)
+
+
+def test_nothing_to_calibrate_on() -> None:
+    with pytest.raises(ValueError, match="nothing to calibrate"):
+        fit([])
+    assert Calibration(1, 0, 0.5, 4).llr(1.0, 100.0) == 2
