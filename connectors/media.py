@@ -1,0 +1,188 @@
+"""One RTP stream to audio frames. Pure: datagrams and `now` in, frames in order with explicit gaps out.
+
+The common packet (right source, right type, next number) takes one unpack, one table look-up and no buffer. Everything
+else goes the careful way through the jitter buffer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from connectors import rtp
+from connectors.dtmf import parse_event
+from connectors.jitter import Gap, JitterBuffer
+from engine.audio import AudioFrame, Samples
+
+COMFORT_NOISE = 13  # RFC 3389
+MAX_GAP_S = 1.0  # of silence handed on for one hole; a longer one is a discontinuity, not a second of zeros
+ADOPT_AFTER_S = 1.0  # silence of the old source after which a new one may speak
+ADOPT_PACKETS = 3  # packets in a row that make a new source credible while the old one is quiet for less
+MAX_DIGITS = 64  # kept per call, oldest dropped
+
+
+class Decoder(Protocol):
+    """A codec of one stream; stateful ones are made anew per leg."""
+
+    rate: int  # Hz of the samples it returns
+    clock: int  # Hz of the RTP timestamp
+
+    def decode(self, payload: bytes) -> Samples: ...
+
+
+@dataclass(slots=True)
+class ReceiverStats:
+    """Packets of one stream, each counted once."""
+
+    received: int = 0  # valid, of our source
+    malformed: int = 0
+    foreign: int = 0  # of a source or payload type that is not this call's
+    rtcp: int = 0
+    undecodable: int = 0
+    digits: list[str] = field(default_factory=list)
+
+
+class RtpReceiver:
+    """Turns the datagrams of one leg into frames."""
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        payload_type: int,
+        *,
+        wait_s: float = 0.06,
+        event_types: frozenset[int] = frozenset({101}),
+    ) -> None:
+        self.stats = ReceiverStats()
+        self.jitter: JitterBuffer[rtp.RtpPacket] = JitterBuffer(wait_s)
+        self._decoder = decoder
+        self._type = payload_type
+        self._event_types = event_types - {payload_type}
+        self._ssrc: int | None = None
+        self._last_packet = 0.0
+        self._candidate = (0, 0, 0)  # another source: ssrc, next number, packets in a row
+        self._position = 0  # samples handed on
+        self._packet_samples = decoder.rate // 50
+        self._next_timestamp: int | None = None
+        self._event_timestamp: int | None = None
+
+    def receive_datagram(self, datagram: bytes, now: float) -> list[AudioFrame]:
+        """One datagram -> the frames it completes. Nothing a peer sends raises."""
+        try:
+            packet = rtp.parse(datagram)
+        except ValueError:
+            self.stats.malformed += 1
+            return []
+        number, jitter = packet.sequence, self.jitter
+        if packet.ssrc != self._ssrc and not self._adopts(packet, now):
+            return []
+        self.stats.received += 1
+        self._last_packet = now
+        if number == jitter.next and not jitter.holding:
+            jitter.next = (number + 1) & 0xFFFF
+            return self._frames_of(packet)
+        return self._in_order(jitter.push(number, packet, now))
+
+    def poll(self, now: float) -> list[AudioFrame]:
+        """Frames of holes that have been waited for long enough."""
+        return self._in_order(self.jitter.poll(now)) if self.jitter.holding else []
+
+    @property
+    def position_s(self) -> float:
+        return self._position / self._decoder.rate
+
+    def _adopts(self, packet: rtp.RtpPacket, now: float) -> bool:
+        """Whether a packet of another SSRC is the call's from now on; a single stray never is."""
+        if 64 <= packet.payload_type <= 95:  # RFC 5761: an RTCP packet on the RTP port
+            self.stats.rtcp += 1
+            return False
+        known = packet.payload_type == self._type or packet.payload_type == COMFORT_NOISE
+        if not known:
+            if packet.payload_type in self._event_types and self._ssrc is not None:
+                self._take_event(packet)  # some senders give digits an SSRC of their own
+            else:
+                self.stats.foreign += 1
+            return False
+        ssrc, wanted, row = self._candidate
+        row = row + 1 if packet.ssrc == ssrc and packet.sequence == wanted else 1
+        self._candidate = (packet.ssrc, (packet.sequence + 1) & 0xFFFF, row)
+        if self._ssrc is not None and row < ADOPT_PACKETS and now - self._last_packet < ADOPT_AFTER_S:
+            self.stats.foreign += 1
+            return False
+        self._ssrc = packet.ssrc
+        self._next_timestamp = None
+        self.jitter.reset()
+        return True
+
+    def _in_order(self, items: list[rtp.RtpPacket | Gap]) -> list[AudioFrame]:
+        frames: list[AudioFrame] = []
+        for item in items:
+            frames += self._lost(item.packets) if isinstance(item, Gap) else self._frames_of(item)
+        return frames
+
+    def _frames_of(self, packet: rtp.RtpPacket) -> list[AudioFrame]:
+        if packet.payload_type != self._type:
+            self._take_other(packet)
+            return []
+        try:
+            samples = self._decoder.decode(packet.payload)
+        except ValueError:
+            self.stats.undecodable += 1
+            return self._lost(1)
+        size = len(samples)
+        if not size:
+            return []
+        expected, self._next_timestamp = self._next_timestamp, self._after(packet.timestamp, size)
+        if expected is None or packet.timestamp == expected:
+            self._packet_samples = size
+            frame = AudioFrame(samples, self._decoder.rate, self._position)
+            self._position += size
+            return [frame]
+        silence = self._silence((packet.timestamp - expected) & 0xFFFFFFFF)
+        frame = AudioFrame(samples, self._decoder.rate, self._position)
+        self._position += size
+        return [*silence, frame]
+
+    def _after(self, timestamp: int, samples: int) -> int:
+        return (timestamp + samples * self._decoder.clock // self._decoder.rate) & 0xFFFFFFFF
+
+    def _silence(self, ticks: int) -> list[AudioFrame]:
+        """A jump of the timestamp without a missing number: the sender was silent (DTX), nothing was lost."""
+        samples = ticks * self._decoder.rate // self._decoder.clock
+        if ticks >= 1 << 31 or samples > 3600 * self._decoder.rate:
+            return []  # backwards, or an hour: the sender set its clock anew
+        return self._zeros(min(samples, int(MAX_GAP_S * self._decoder.rate)), samples, lost=False)
+
+    def _lost(self, packets: int) -> list[AudioFrame]:
+        samples = packets * self._packet_samples
+        if self._next_timestamp is not None:
+            self._next_timestamp = self._after(self._next_timestamp, samples)
+        return self._zeros(min(samples, int(MAX_GAP_S * self._decoder.rate)), samples, lost=True)
+
+    def _zeros(self, samples: int, advance: int, *, lost: bool) -> list[AudioFrame]:
+        frames, position, step = [], self._position, self._decoder.rate // 50
+        for start in range(0, samples, step):
+            block = np.zeros(min(step, samples - start), np.int16)
+            frames.append(AudioFrame(block, self._decoder.rate, position + start, lost))
+        self._position += advance
+        return frames
+
+    def _take_other(self, packet: rtp.RtpPacket) -> None:
+        if packet.payload_type in self._event_types:
+            self._take_event(packet)
+        elif packet.payload_type != COMFORT_NOISE:
+            self.stats.foreign += 1
+
+    def _take_event(self, packet: rtp.RtpPacket) -> None:
+        """A digit is told once, by the timestamp its packets share (RFC 4733 section 2.5.1.2)."""
+        try:
+            event = parse_event(packet.payload)
+        except ValueError:
+            self.stats.malformed += 1
+            return
+        if event.digit is not None and packet.timestamp != self._event_timestamp:
+            self._event_timestamp = packet.timestamp
+            self.stats.digits.append(event.digit)
+            del self.stats.digits[:-MAX_DIGITS]

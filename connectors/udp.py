@@ -1,0 +1,163 @@
+"""RTP over UDP: one port per leg, the audio handed on by plain calls from the socket's callback.
+
+A source that is not this call's is dropped and counted, never followed: re-latching in mid-call is how RTP streams are
+taken over (CVE-2017-14099). RTCP on the next port is accepted and ignored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from connectors.media import RtpReceiver
+from connectors.rtp import Kind, classify
+from engine.audio import AudioFrame
+from engine.errors import OverloadError
+
+RECEIVE_BUFFER = 256 << 10  # bytes per socket: over 10 s of G.711, should the loop ever stand still
+MAX_DATAGRAM = 2048  # bytes; asyncio's own default allocates 256 KiB for every packet
+
+OnFrame = Callable[[AudioFrame, float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """From where a leg's packets may come; None means the first valid sender is it."""
+
+    host: str
+    port: int | None = None
+
+
+class PortRange:
+    """Even UDP ports from a range, each handed out once."""
+
+    def __init__(self, host: str, first: int, last: int) -> None:
+        self.host = host
+        self._free = list(range(first + first % 2, last, 2))[::-1]
+        self.capacity = len(self._free)
+
+    def bind(self) -> tuple[socket.socket, socket.socket | None]:
+        """A bound RTP socket, and the RTCP one if that port is free. OverloadError when the range is used up."""
+        for _ in range(len(self._free)):
+            port = self._free.pop()
+            try:
+                return self._bind(port), self._bind_rtcp(port + 1)
+            except OSError:
+                self._free.insert(0, port)  # somebody else has it just now
+        raise OverloadError(f"no free UDP port left of {self.capacity} on {self.host}")
+
+    def release(self, port: int) -> None:
+        self._free.insert(0, port)  # at the far end: late packets of the old call should find nobody
+
+    def _bind(self, port: int) -> socket.socket:
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        bound = socket.socket(family, socket.SOCK_DGRAM)
+        try:
+            bound.setblocking(False)
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+            bound.bind((self.host, port))
+        except OSError:
+            bound.close()
+            raise
+        return bound
+
+    def _bind_rtcp(self, port: int) -> socket.socket | None:
+        try:
+            return self._bind(port)
+        except OSError:
+            return None
+
+
+class RtpEndpoint(asyncio.DatagramProtocol):
+    """One leg's port. `last_packet` is when the call's source was last heard."""
+
+    def __init__(
+        self,
+        receiver: RtpReceiver,
+        on_frame: OnFrame,
+        *,
+        declared: Source | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.receiver = receiver
+        self.foreign = 0  # datagrams of other sources
+        self.other = 0  # STUN, DTLS and what is nothing at all
+        self.host, self.port = "", 0
+        self.last_packet = self.opened = clock()
+        self._on_frame = on_frame
+        self._declared = declared
+        self._clock = clock
+        self._source: tuple[str, int] | None = None
+        self._transport: asyncio.DatagramTransport | None = None
+        self._rtcp: asyncio.DatagramTransport | None = None
+        self._ports: PortRange | None = None
+
+    @property
+    def source(self) -> str | None:
+        """The latched sender as host:port."""
+        return f"{self._source[0]}:{self._source[1]}" if self._source else None
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        if addr != self._source and not self._latch(data, addr):
+            return
+        self.last_packet = now = self._clock()
+        for frame in self.receiver.receive_datagram(data, now):
+            self._on_frame(frame, now)
+
+    def error_received(self, exc: Exception) -> None:
+        """ICMP errors concern what we send, and we send nothing."""
+
+    def poll(self, now: float) -> None:
+        """Hand on what was held for missing packets long enough. One ticker calls this for all endpoints."""
+        if self.receiver.jitter.holding:
+            for frame in self.receiver.poll(now):
+                self._on_frame(frame, now)
+
+    def close(self) -> None:
+        """Close the sockets and give the port back; safe to repeat."""
+        for transport in (self._transport, self._rtcp):
+            if transport is not None:
+                transport.close()
+        if self._ports is not None:
+            self._ports.release(self.port)
+        self._transport = self._rtcp = self._ports = None
+
+    def _latch(self, data: bytes, addr: tuple[str, int]) -> bool:
+        """Whether this is the call's source: the declared one, or the first that sends RTP."""
+        if classify(data) is not Kind.RTP or len(data) < 12:
+            self.other += 1
+            return False
+        if self._source is not None or not self._permitted(addr):
+            self.foreign += 1
+            return False
+        self._source = (addr[0], addr[1]) if len(addr) == 2 else addr
+        return True
+
+    def _permitted(self, addr: tuple[str, int]) -> bool:
+        wanted = self._declared
+        return wanted is None or (addr[0] == wanted.host and wanted.port in (None, addr[1]))
+
+
+class _Sink(asyncio.DatagramProtocol):
+    """RTCP: the peer may send it, nobody here needs it."""
+
+
+async def open_endpoint(
+    ports: PortRange, receiver: RtpReceiver, on_frame: OnFrame, *, declared: Source | None = None
+) -> RtpEndpoint:
+    """Bind a port of `ports` and listen on it."""
+    loop = asyncio.get_running_loop()
+    rtp_socket, rtcp_socket = ports.bind()
+    endpoint = RtpEndpoint(receiver, on_frame, declared=declared)
+    endpoint.host, endpoint.port = rtp_socket.getsockname()[:2]
+    endpoint._ports = ports
+    transport, _ = await loop.create_datagram_endpoint(lambda: endpoint, sock=rtp_socket)
+    endpoint._transport = transport
+    if hasattr(transport, "max_size"):
+        transport.max_size = MAX_DATAGRAM
+    if rtcp_socket is not None:
+        endpoint._rtcp, _ = await loop.create_datagram_endpoint(_Sink, sock=rtcp_socket)
+    return endpoint
