@@ -75,6 +75,10 @@ class RtpReceiver:
         except ValueError:
             self.stats.malformed += 1
             return []
+        return self.receive_packet(packet, now)
+
+    def receive_packet(self, packet: rtp.RtpPacket, now: float) -> list[AudioFrame]:
+        """As receive_datagram, for a packet that was parsed (and decrypted) elsewhere."""
         number, jitter = packet.sequence, self.jitter
         if packet.ssrc != self._ssrc and not self._adopts(packet, now):
             return []

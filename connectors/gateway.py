@@ -1,0 +1,259 @@
+"""HTTP and sockets for operators, softphones and PBXs. A shell: it parses, asks the desk, and answers."""
+
+from __future__ import annotations
+
+import hmac
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+from aiohttp import BodyPartReader, web
+
+from connectors.feeds import Feed, serve_events, serve_socket
+from connectors.guard import COOKIE, Guard, GuardOptions, error_response, session_cookie
+from connectors.requests import BadRequestError, CallRequest, SessionRequest, decode
+
+JSON_LIMIT = 64 << 10  # bytes of a JSON or SDP body
+CONSOLE = Path(__file__).parent / "console"
+Json = dict[str, Any]
+
+
+class CallDesk(Protocol):
+    """Where calls are opened and ended; the root's."""
+
+    async def open_call(self, request: CallRequest) -> Json: ...
+
+    async def open_recording(self, path: Path, name: str, *, realtime: bool) -> Json: ...
+
+    async def close_call(self, call_id: str) -> Json | None: ...
+
+    def calls(self) -> list[Json]: ...
+
+    def call(self, call_id: str) -> Json | None: ...
+
+    def thresholds(self) -> Json: ...
+
+    def metrics(self) -> bytes: ...
+
+    def ready(self) -> Json: ...
+
+
+class WhipServer(Protocol):
+    """Browser calls (RFC 9725); `connectors.webrtc` has it."""
+
+    async def open(self, offer: str, metadata: Mapping[str, str]) -> tuple[str, str]:
+        """SDP offer -> (session id, SDP answer). ValueError for an offer that cannot be answered."""
+        ...
+
+    async def close(self, session_id: str) -> bool: ...
+
+
+@dataclass(frozen=True)
+class GatewayOptions:
+    token: str
+    loopback_open: bool = False
+    max_body_bytes: int = 64 << 20
+    rate_limit_per_s: float = 50.0
+    cors_origins: tuple[str, ...] = ()
+    documents: Mapping[str, bytes] | None = None  # path -> JSON, such as the OpenAPI document
+
+
+def build_app(desk: CallDesk, feed: Feed, whip: WhipServer, options: GatewayOptions) -> web.Application:
+    """The whole HTTP side as an aiohttp application."""
+    guard = Guard(
+        GuardOptions(options.token, options.loopback_open, options.rate_limit_per_s, tuple(options.cors_origins))
+    )
+    app = web.Application(middlewares=guard.middlewares(), client_max_size=options.max_body_bytes)
+    gateway = Gateway(desk, feed, whip, options, guard)
+    app.add_routes(gateway.routes())
+    return app
+
+
+class Gateway:
+    """The handlers."""
+
+    def __init__(self, desk: CallDesk, feed: Feed, whip: WhipServer, options: GatewayOptions, guard: Guard) -> None:
+        self._desk, self._feed, self._whip, self._options, self._guard = desk, feed, whip, options, guard
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/", self.console_page),
+            web.get("/console/{name}", self.console_file),
+            web.get("/healthz", self.healthz),
+            web.get("/readyz", self.readyz),
+            web.get("/metrics", self.metrics),
+            web.post("/v1/session", self.open_session),
+            web.get("/v1/calls", self.list_calls),
+            web.post("/v1/calls", self.open_call),
+            web.get("/v1/calls/{call_id}", self.show_call),
+            web.delete("/v1/calls/{call_id}", self.close_call),
+            web.post("/v1/recordings", self.open_recording),
+            web.get("/v1/events", self.events),
+            web.get("/v1/ws", self.socket),
+            web.post("/v1/whip", self.open_whip),
+            web.options("/v1/whip", self.whip_options),
+            web.delete("/v1/whip/{session_id}", self.close_whip),
+            web.patch("/v1/whip/{session_id}", self.patch_whip),
+            web.options("/{path:.*}", self.preflight),
+            *(web.get(path, self.document) for path in self._options.documents or {}),
+        ]
+
+    # --- operator ---------------------------------------------------------------------------------------------------
+
+    async def console_page(self, _: web.Request) -> web.StreamResponse:
+        return web.FileResponse(CONSOLE / "index.html")
+
+    async def console_file(self, request: web.Request) -> web.StreamResponse:
+        name = request.match_info["name"]
+        path = CONSOLE / name
+        if path.suffix not in (".js", ".css", ".svg", ".html") or path.parent != CONSOLE or not path.is_file():
+            return error_response(404, "not-found", f"the console has no file {name[:60]!r}")
+        return web.FileResponse(path)
+
+    async def open_session(self, request: web.Request) -> web.StreamResponse:
+        wanted = decode(await self._small_body(request), SessionRequest)
+        if not same_token(wanted.token, self._options.token):
+            return error_response(401, "unauthorized", "this token is not the one the service expects")
+        response = web.json_response({"ok": True})
+        value = session_cookie(self._options.token)
+        response.set_cookie(COOKIE, value, httponly=True, samesite="Strict", secure=request.secure, path="/")
+        return response
+
+    async def healthz(self, _: web.Request) -> web.StreamResponse:
+        return web.json_response({"ok": True})
+
+    async def readyz(self, _: web.Request) -> web.StreamResponse:
+        state = self._desk.ready()
+        return web.json_response(state, status=200 if state["ready"] else 503)
+
+    async def metrics(self, _: web.Request) -> web.StreamResponse:
+        return web.Response(body=self._desk.metrics(), headers={"Content-Type": "text/plain; version=0.0.4"})
+
+    async def document(self, request: web.Request) -> web.StreamResponse:
+        return web.Response(body=(self._options.documents or {})[request.path], content_type="application/json")
+
+    async def preflight(self, request: web.Request) -> web.StreamResponse:
+        if not self._guard.cors_headers(request):
+            return error_response(403, "forbidden", "this origin may not call the API")
+        return web.Response(status=204)
+
+    # --- calls ------------------------------------------------------------------------------------------------------
+
+    async def list_calls(self, _: web.Request) -> web.StreamResponse:
+        return _json({"calls": self._desk.calls(), "thresholds": self._desk.thresholds()})
+
+    async def open_call(self, request: web.Request) -> web.StreamResponse:
+        wanted = decode(await self._small_body(request), CallRequest)
+        if wanted.call_id is not None and self._desk.call(wanted.call_id) is not None:
+            message = f'a call "{wanted.call_id}" is running; end it first or choose another call_id'
+            return error_response(409, "conflict", message, "call_id")
+        ticket = await self._desk.open_call(wanted)
+        return _json(ticket, status=201, Location=f"/v1/calls/{ticket['call_id']}")
+
+    async def show_call(self, request: web.Request) -> web.StreamResponse:
+        found = self._desk.call(request.match_info["call_id"])
+        return self._no_call(request) if found is None else _json(found)
+
+    async def close_call(self, request: web.Request) -> web.StreamResponse:
+        ended = await self._desk.close_call(request.match_info["call_id"])
+        return self._no_call(request) if ended is None else _json(ended)
+
+    @staticmethod
+    def _no_call(request: web.Request) -> web.Response:
+        return error_response(404, "not-found", f"there is no call {request.match_info['call_id'][:64]!r}")
+
+    async def open_recording(self, request: web.Request) -> web.StreamResponse:
+        pace = request.query.get("pace", "realtime")
+        if pace not in ("realtime", "fast"):
+            raise BadRequestError(f'pace "{pace[:20]}" is unknown: realtime or fast', "pace")
+        name = _file_name(request.query.get("name") or "recording")
+        folder = Path(tempfile.mkdtemp(prefix="vivavoce-upload-"))
+        path = folder / "upload"
+        try:
+            await self._store(request, path)
+            ticket = await self._desk.open_recording(path, name, realtime=pace == "realtime")
+        finally:
+            path.unlink(missing_ok=True)  # a file that is still being played stays readable until it is closed
+            folder.rmdir()
+        return _json(ticket, status=202)
+
+    async def _store(self, request: web.Request, path: Path) -> None:
+        """The body, raw or the first part of a form, into a file of bounded size."""
+        source: Any = request.content
+        if request.content_type.startswith("multipart/"):
+            part = await (await request.multipart()).next()
+            if not isinstance(part, BodyPartReader):
+                raise BadRequestError("the form holds no file")
+            source = part
+        size = 0
+        with path.open("wb") as file:
+            while block := await (source.read_chunk() if isinstance(source, BodyPartReader) else source.read(1 << 16)):
+                size += len(block)
+                if size > self._options.max_body_bytes:
+                    limit = self._options.max_body_bytes
+                    raise BadRequestError(f"the file is larger than the limit of {limit} bytes", "body", 413)
+                file.write(block)
+        if not size:
+            raise BadRequestError("the file is empty", "body", 422)
+
+    async def _small_body(self, request: web.Request) -> bytes:
+        if (request.content_length or 0) > JSON_LIMIT:
+            raise BadRequestError(f"the body is larger than the limit of {JSON_LIMIT} bytes", "body", 413)
+        body = await request.content.read(JSON_LIMIT + 1)
+        while len(body) <= JSON_LIMIT and (more := await request.content.read(JSON_LIMIT + 1 - len(body))):
+            body += more
+        if len(body) > JSON_LIMIT:
+            raise BadRequestError(f"the body is larger than the limit of {JSON_LIMIT} bytes", "body", 413)
+        return body
+
+    # --- feeds ------------------------------------------------------------------------------------------------------
+
+    async def events(self, request: web.Request) -> web.StreamResponse:
+        return await serve_events(request, self._feed, dict(self._guard.cors_headers(request)))
+
+    async def socket(self, request: web.Request) -> web.StreamResponse:
+        return await serve_socket(request, self._feed)
+
+    # --- WHIP (RFC 9725) --------------------------------------------------------------------------------------------
+
+    async def open_whip(self, request: web.Request) -> web.StreamResponse:
+        if request.content_type != "application/sdp":
+            return error_response(415, "unsupported-media-type", "WHIP takes application/sdp", Accept="application/sdp")
+        offer = (await self._small_body(request)).decode("utf-8", "replace")
+        keys = ("agent", "queue", "caller")
+        metadata = {key: request.query[key][:128] for key in keys if request.query.get(key)}
+        session_id, answer = await self._whip.open(offer, metadata)
+        headers = {"Location": f"/v1/whip/{session_id}", "ETag": f'"{session_id}"'}
+        return web.Response(status=201, text=answer, content_type="application/sdp", headers=headers)
+
+    async def close_whip(self, request: web.Request) -> web.StreamResponse:
+        if await self._whip.close(request.match_info["session_id"]):
+            return web.Response()
+        return error_response(404, "not-found", "there is no such WHIP session")
+
+    async def patch_whip(self, _: web.Request) -> web.StreamResponse:
+        """Neither trickle ICE nor ICE restart: the offer must be complete (RFC 9725 section 4.3)."""
+        message = "trickle ICE and ICE restart are not supported; send a complete offer"
+        return error_response(405, "method-not-allowed", message, Allow="DELETE, OPTIONS")
+
+    async def whip_options(self, request: web.Request) -> web.StreamResponse:
+        return web.Response(status=204, headers={"Accept-Post": "application/sdp", **self._guard.cors_headers(request)})
+
+
+def same_token(given: str, token: str) -> bool:
+    """Constant-time comparison of two tokens."""
+    return hmac.compare_digest(given.encode(), token.encode())
+
+
+def _json(body: Json, status: int = 200, **headers: str) -> web.Response:
+    """JSON of anything msgspec knows, dataclasses of tags included."""
+    return web.Response(body=msgspec.json.encode(body), status=status, content_type="application/json", headers=headers)
+
+
+def _file_name(text: str) -> str:
+    """A name that is only a name: no folders, no control characters."""
+    plain = "".join(c for c in text.replace("\\", "/").rpartition("/")[2] if c.isprintable())
+    return plain[:120] or "recording"

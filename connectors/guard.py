@@ -1,0 +1,193 @@
+"""Who may ask, how often and how much; and every failure as one JSON shape.
+
+The token comes as `Authorization: Bearer`, from a softphone's WebSocket as the sub-protocol `bearer.TOKEN`, or from
+the console as a cookie bought with the token. Browsers send cookies along with requests that other sites make, so a
+cookie counts only for same-origin requests. A loopback exemption, if set, looks at the socket's peer and also at the
+Host header: a page of some other site that has its own name resolved to 127.0.0.1 is not let in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import structlog
+from aiohttp import web
+
+from connectors.requests import BadRequestError
+from engine.errors import AudioError, OverloadError, VivavoceError
+
+log = structlog.get_logger(__name__)
+
+COOKIE = "vivavoce_session"
+PROTOCOL = "bearer."
+MAX_CLIENTS = 4096  # addresses remembered by the rate limit, oldest forgotten
+BURST_S = 2.0  # seconds' worth of requests that may come at once
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; media-src 'self' blob:; frame-ancestors 'none'; base-uri 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True)
+class GuardOptions:
+    token: str
+    loopback_open: bool = False
+    rate_limit_per_s: float = 50.0
+    cors_origins: tuple[str, ...] = ()
+    open_paths: frozenset[str] = frozenset({"/healthz", "/v1/session"})
+    open_prefixes: tuple[str, ...] = ("/console/",)
+
+
+def error_response(status: int, code: str, message: str, field: str = "", **headers: str) -> web.Response:
+    """The one shape of every failure."""
+    body = {"error": {"code": code, "message": message, "field": field}}
+    return web.json_response(body, status=status, headers=headers)
+
+
+def session_cookie(token: str) -> str:
+    """What the console's cookie holds: it proves the token without containing it."""
+    return hmac.new(token.encode(), b"vivavoce console session", hashlib.sha256).hexdigest()
+
+
+class RateLimit:
+    """A token bucket per client address."""
+
+    def __init__(self, per_second: float) -> None:
+        self._rate = per_second
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def take(self, client: str, now: float, cost: float = 1.0) -> bool:
+        """Whether one more request of `client` fits."""
+        level, then = self._buckets.pop(client, (self._rate * BURST_S, now))
+        level = min(self._rate * BURST_S, level + (now - then) * self._rate)
+        allowed = level >= cost
+        self._buckets[client] = (level - cost if allowed else level, now)
+        if len(self._buckets) > MAX_CLIENTS:
+            self._buckets.popitem(last=False)
+        return allowed
+
+
+class Guard:
+    """The middlewares, sharing options and the rate limit."""
+
+    def __init__(self, options: GuardOptions) -> None:
+        self._options = options
+        self._limit = RateLimit(options.rate_limit_per_s)
+
+    def middlewares(self) -> list[Callable[..., Awaitable[web.StreamResponse]]]:
+        return [web.middleware(self.headers), web.middleware(self.errors), web.middleware(self.access)]
+
+    async def headers(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        response = await handler(request)
+        if not response.prepared:
+            for name, value in {**HEADERS, **self.cors_headers(request)}.items():
+                response.headers.setdefault(name, value)
+        return response
+
+    async def errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except BadRequestError as error:
+            return error_response(error.status, "bad-request", str(error), error.field)
+        except OverloadError as error:
+            return error_response(503, "overload", str(error), **{"Retry-After": "5"})
+        except AudioError as error:
+            return error_response(422, "unusable-audio", str(error))
+        except (VivavoceError, ValueError) as error:
+            return error_response(400, "bad-request", str(error))
+        except web.HTTPException as error:
+            if error.status < 400:
+                raise
+            allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+            return error_response(error.status, error.reason.lower().replace(" ", "-"), error.text or "", **allow)
+        except ConnectionError:
+            raise
+        except Exception:  # the outermost edge: one bad request must not take the rest along
+            number = uuid.uuid4().hex[:12]
+            log.exception("request failed", error_id=number, method=request.method, path=request.path)
+            return error_response(500, "internal", f"an internal fault, number {number}; see the log")
+
+    async def access(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        peer = request.remote or ""
+        if request.method == "OPTIONS" or self._is_open(request.path):
+            if request.method not in SAFE and not self._limit.take(peer, time.monotonic()):
+                return self._too_many()
+            return await handler(request)
+        if not self.allows(request):
+            if not self._limit.take(peer, time.monotonic()):  # guessing tokens costs like changing things
+                return self._too_many()
+            return error_response(401, "unauthorized", "a bearer token is needed", **{"WWW-Authenticate": "Bearer"})
+        if request.method not in SAFE and not self._limit.take(peer, time.monotonic()):
+            return self._too_many()
+        return await handler(request)
+
+    def allows(self, request: web.Request) -> bool:
+        """Whether the request proves that it may."""
+        if self._options.loopback_open and is_local(request):
+            return True
+        token = self._options.token.encode()
+        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token):
+            return True
+        if hmac.compare_digest(socket_token(request).encode(), token):
+            return True
+        cookie, expected = request.cookies.get(COOKIE, ""), session_cookie(self._options.token)
+        return hmac.compare_digest(cookie.encode(), expected.encode()) and same_origin(request)
+
+    def cors_headers(self, request: web.Request) -> Mapping[str, str]:
+        origin = request.headers.get("Origin", "")
+        if origin not in self._options.cors_origins:
+            return {}
+        return {
+            "Access-Control-Allow-Origin": origin,
+            "Access-Control-Allow-Headers": "Authorization, Content-Type, Last-Event-ID, If-Match",
+            "Access-Control-Allow-Methods": "GET, POST, PATCH, DELETE, OPTIONS",
+            "Access-Control-Expose-Headers": "Location, Link, ETag",
+            "Vary": "Origin",
+        }
+
+    def _is_open(self, path: str) -> bool:
+        return path == "/" or path in self._options.open_paths or path.startswith(self._options.open_prefixes)
+
+    @staticmethod
+    def _too_many() -> web.Response:
+        return error_response(429, "too-many-requests", "too many requests; wait a moment", **{"Retry-After": "1"})
+
+
+def socket_token(request: web.Request) -> str:
+    """The token of a WebSocket's sub-protocol, or nothing."""
+    offered = (part.strip() for part in request.headers.get("Sec-WebSocket-Protocol", "").split(","))
+    return next((part.removeprefix(PROTOCOL) for part in offered if part.startswith(PROTOCOL)), "")
+
+
+def same_origin(request: web.Request) -> bool:
+    """Whether the page that asks is ours. Browsers name the origin on every request that changes something."""
+    origin = request.headers.get("Origin")
+    if origin is None:
+        return request.method in SAFE
+    return urlsplit(origin).netloc == request.host
+
+
+def is_local(request: web.Request) -> bool:
+    """A peer on this machine, that also calls us by a local name, from no foreign page."""
+    try:
+        if not ipaddress.ip_address(request.remote or "").is_loopback:
+            return False
+    except ValueError:
+        return False
+    name = urlsplit(f"//{request.host}").hostname or ""
+    local = name == "localhost" or name.startswith("127.") or name == "::1"
+    origin = request.headers.get("Origin")
+    return local and (origin is None or urlsplit(origin).netloc == request.host)

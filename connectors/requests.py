@@ -1,0 +1,68 @@
+"""What the HTTP API takes, declared once: the handlers check against it and the OpenAPI document is made of it."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+Name = Annotated[str, Meta(min_length=1, max_length=128)]
+Id = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._:@-]+$")]
+MAX_METADATA = 32  # entries
+_PATH = re.compile(r"`\$\.?([^`]*)`")
+
+
+class CallRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """Reserve RTP ports for a call."""
+
+    codec: Annotated[str, Meta(max_length=40, description="PCMU, PCMA, G722, L16/16000, opus/48000/2")] = "PCMU"
+    payload_type: Annotated[int, Meta(ge=0, le=127, description="RTP payload type, if not the usual one")] | None = None
+    event_payload_type: Annotated[int, Meta(ge=0, le=127, description="of RFC 4733 telephone events")] = 101
+    legs: Annotated[
+        tuple[Literal["caller", "agent"], ...],
+        Meta(min_length=1, max_length=2, description="one RTP port each"),
+    ] = ("caller",)
+    call_id: Annotated[Id, Meta(description="yours; a running one is refused with 409")] | None = None
+    caller: Annotated[Name, Meta(description="published under `pii` only")] | None = None
+    callee: Annotated[Name, Meta(description="published under `pii` only")] | None = None
+    agent: Name | None = None
+    queue: Name | None = None
+    metadata: Annotated[dict[Name, Annotated[str, Meta(max_length=256)]], Meta(max_length=MAX_METADATA)] = {}
+    source: Annotated[str, Meta(max_length=64, description="ip or ip:port the RTP will come from")] | None = None
+
+    def public(self) -> dict[str, str]:
+        """Metadata without personal data."""
+        named = {"agent": self.agent, "queue": self.queue}
+        return {**self.metadata, **{key: value for key, value in named.items() if value}}
+
+    def personal(self) -> dict[str, str]:
+        named = {"caller": self.caller, "callee": self.callee}
+        return {key: value for key, value in named.items() if value}
+
+
+class SessionRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """Exchange the bearer token for a cookie."""
+
+    token: Annotated[str, Meta(max_length=512)]
+
+
+class BadRequestError(ValueError):
+    """A request that does not fit; `field` says where."""
+
+    def __init__(self, message: str, field: str = "", status: int = 400) -> None:
+        super().__init__(message)
+        self.field, self.status = field, status
+
+
+def decode(body: bytes, kind: type[Any]) -> Any:
+    """JSON -> `kind`. BadRequestError names the field and what is allowed."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        text = str(error)
+        where = _PATH.search(text)
+        raise BadRequestError(text.replace("`$.", "`"), where[1] if where else "") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequestError(f"the body is not JSON: {error}") from None

@@ -1,0 +1,218 @@
+"""Calls from a browser: WHIP sessions (RFC 9725) on aiortc.
+
+aiortc does ICE, DTLS and SRTP; its audio path ends where its jitter buffer would begin. That buffer turns one lost
+packet into a lasting 280 ms of delay and splices the audio around holes, which a detector must not be fed, and it
+needs a thread per call. A tap in its place hands the decrypted packets to the same RtpReceiver that plain RTP goes
+through.
+
+The answer is `sendrecv`, an extension of WHIP, so that a prompt can be played later by `replaceTrack`; until then
+nothing is sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import aioice.ice
+import structlog
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc import sdp as aiortc_sdp
+from aiortc.rtcrtptransceiver import RTCRtpTransceiver
+
+from connectors.codecs import CodecSpec, make_decoder, parse_codec
+from connectors.media import RtpReceiver
+from connectors.rtp import RtpPacket
+from engine.audio import AudioFrame
+from engine.errors import OverloadError
+
+log = structlog.get_logger(__name__)
+
+CONNECT_S = 15.0  # from the answer to the first connection; then the session is given up
+MAX_OFFER = 64 << 10  # bytes
+
+
+class BrowserCall(Protocol):
+    """The call behind a session; the root opens it."""
+
+    call_id: str
+
+    def on_frame(self, frame: AudioFrame, now: float) -> None: ...
+
+    def close(self, reason: str) -> None: ...
+
+
+OpenCall = Callable[[Mapping[str, str], Callable[[], None], Callable[[float], None]], BrowserCall]
+
+
+class Tap:
+    """Takes the place of aiortc's jitter buffer: packets go to `receiver`, nothing comes back."""
+
+    capacity = 0
+
+    def __init__(self, codecs: Mapping[int, CodecSpec], wait_s: float, on_frame: Callable[[AudioFrame, float], None]):
+        self._codecs, self._wait_s, self._on_frame = codecs, wait_s, on_frame
+        self.receiver: RtpReceiver | None = None
+
+    def add(self, packet: Any) -> tuple[bool, None]:
+        """aiortc's contract: (send a PLI, a frame to decode)."""
+        now = time.monotonic()
+        spec = self._codecs.get(packet.payload_type)
+        if self.receiver is None and spec is not None:
+            self.receiver = RtpReceiver(make_decoder(spec), packet.payload_type, wait_s=self._wait_s)
+        if self.receiver is not None:
+            # aiortc keeps the payload without its codec's framing in `_data`.
+            parsed = RtpPacket(
+                packet.payload_type, packet.sequence_number, packet.timestamp, packet.ssrc, packet._data
+            )
+            for frame in self.receiver.receive_packet(parsed, now):
+                self._on_frame(frame, now)
+        return False, None
+
+    def poll(self, now: float) -> None:
+        if self.receiver is not None:
+            for frame in self.receiver.poll(now):
+                self._on_frame(frame, now)
+
+
+class _Session:
+    def __init__(self, peer: RTCPeerConnection) -> None:
+        self.peer = peer
+        self.call: BrowserCall | None = None
+        self.tap: Tap | None = None
+        self.connected = False
+
+    def on_frame(self, frame: AudioFrame, now: float) -> None:
+        if self.call is not None:
+            self.call.on_frame(frame, now)
+
+    def poll(self, now: float) -> None:
+        if self.tap is not None:
+            self.tap.poll(now)
+
+
+class WebRtcWhip:
+    """All WHIP sessions of a service. `host_addresses` are offered as ICE candidates instead of the machine's own."""
+
+    def __init__(
+        self, open_call: OpenCall, *, limit: int, wait_s: float = 0.06, host_addresses: Sequence[str] | None = None
+    ) -> None:
+        self._open_call = open_call
+        self._limit = limit
+        self._wait_s = wait_s
+        self._sessions: dict[str, _Session] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        if host_addresses is not None:
+            # aioice never offers loopback, but a service that listens there only can be reached nowhere else.
+            addresses = list(host_addresses)
+            aioice.ice.get_host_addresses = lambda use_ipv4, use_ipv6: addresses
+
+    @property
+    def sessions(self) -> int:
+        return len(self._sessions)
+
+    async def open(self, offer: str, metadata: Mapping[str, str]) -> tuple[str, str]:
+        """SDP offer -> (session id, SDP answer). ValueError when it cannot be answered, OverloadError when full."""
+        check_offer(offer)
+        if len(self._sessions) >= self._limit:
+            raise OverloadError(f"all {self._limit} browser calls are in use")
+        session_id = secrets.token_urlsafe(16)
+        session = _Session(RTCPeerConnection(RTCConfiguration(iceServers=[])))
+        self._sessions[session_id] = session
+        try:
+            answer = await self._answer(session, offer)
+            session.call = self._open_call(metadata, lambda: self._hang_up(session_id), session.poll)
+        except OverloadError:
+            await self._drop(session_id)
+            raise
+        except Exception as error:
+            await self._drop(session_id)
+            log.info("offer refused", error=repr(error)[:200])
+            raise ValueError(f"the SDP offer cannot be answered: {str(error)[:120] or type(error).__name__}") from None
+        self._watch(session_id, session)
+        return session_id, answer
+
+    async def close(self, session_id: str) -> bool:
+        """End a session on its owner's wish; False when there is none."""
+        return await self._drop(session_id)
+
+    async def aclose(self) -> None:
+        for session_id in list(self._sessions):
+            await self._drop(session_id)
+
+    async def _answer(self, session: _Session, offer: str) -> str:
+        peer = session.peer
+        await peer.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+        audio = [t for t in peer.getTransceivers() if t.kind == "audio"]
+        if not audio:
+            raise ValueError("it has no audio")
+        for transceiver in peer.getTransceivers():
+            transceiver.direction = "sendrecv" if transceiver is audio[0] else "inactive"
+        await peer.setLocalDescription(await peer.createAnswer())
+        self._install_tap(session, audio[0])
+        return str(peer.localDescription.sdp)
+
+    def _install_tap(self, session: _Session, transceiver: RTCRtpTransceiver) -> None:
+        codecs = {}
+        for codec in transceiver._codecs:
+            name = codec.mimeType.partition("/")[2]
+            channels = f"/{codec.channels}" if (codec.channels or 1) > 1 else ""
+            try:
+                codecs[codec.payloadType] = parse_codec(f"{name}/{codec.clockRate}{channels}", codec.payloadType)
+            except ValueError:
+                continue  # telephone-event, comfort noise, retransmissions
+        session.tap = Tap(codecs, self._wait_s, session.on_frame)
+        transceiver.receiver._RTCRtpReceiver__jitter_buffer = session.tap  # type: ignore[attr-defined]
+
+    def _watch(self, session_id: str, session: _Session) -> None:
+        @session.peer.on("connectionstatechange")
+        def changed() -> None:
+            if session.peer.connectionState == "connected":
+                session.connected = True
+            elif session.peer.connectionState in ("failed", "closed", "disconnected"):
+                self._hang_up(session_id)
+
+        self._spawn(self._give_up(session_id, session))
+
+    async def _give_up(self, session_id: str, session: _Session) -> None:
+        await asyncio.sleep(CONNECT_S)
+        if not session.connected and self._sessions.get(session_id) is session:
+            await self._drop(session_id)
+
+    def _hang_up(self, session_id: str) -> None:
+        if session_id in self._sessions:
+            self._spawn(self._drop_quietly(session_id))
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _drop_quietly(self, session_id: str) -> None:
+        await self._drop(session_id)
+
+    async def _drop(self, session_id: str) -> bool:
+        session = self._sessions.pop(session_id, None)
+        if session is None:
+            return False
+        if session.call is not None:
+            session.call.close("closed")
+        await session.peer.close()
+        return True
+
+
+def check_offer(offer: str) -> None:
+    """Refuse early what is no SDP, or larger than one could be. ValueError says why."""
+    if len(offer) > MAX_OFFER:
+        raise ValueError(f"the SDP offer of {len(offer)} bytes is larger than {MAX_OFFER}")
+    if not offer.startswith("v=0"):
+        raise ValueError('the body is no SDP: it does not begin with "v=0"')
+    try:
+        parsed = aiortc_sdp.SessionDescription.parse(offer)
+    except Exception as error:  # the library's parser raises many kinds; all mean the offer is broken
+        raise ValueError(f"the SDP offer cannot be read: {type(error).__name__} {str(error)[:80]}") from None
+    if not any(media.kind == "audio" for media in parsed.media):
+        raise ValueError("the SDP offer has no audio")
