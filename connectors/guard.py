@@ -16,6 +16,7 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import urlsplit
 
 import structlog
@@ -87,7 +88,7 @@ class Guard:
         self._limit = RateLimit(options.rate_limit_per_s)
 
     def middlewares(self) -> list[Callable[..., Awaitable[web.StreamResponse]]]:
-        return [web.middleware(self.headers), web.middleware(self.errors), web.middleware(self.access)]
+        return [web.middleware(partial(step)) for step in (self.headers, self.errors, self.access)]
 
     async def headers(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         response = await handler(request)

@@ -128,7 +128,7 @@ class WebRtcWhip:
         except OverloadError:
             await self._drop(session_id)
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever the library makes of a peer's SDP
             await self._drop(session_id)
             log.info("offer refused", error=repr(error)[:200])
             raise ValueError(f"the SDP offer cannot be answered: {str(error)[:120] or type(error).__name__}") from None
@@ -156,12 +156,12 @@ class WebRtcWhip:
         return str(peer.localDescription.sdp)
 
     def _install_tap(self, session: _Session, transceiver: RTCRtpTransceiver) -> None:
-        codecs = {}
+        codecs: dict[int, CodecSpec] = {}
         for codec in transceiver._codecs:
             name = codec.mimeType.partition("/")[2]
             channels = f"/{codec.channels}" if (codec.channels or 1) > 1 else ""
             try:
-                codecs[codec.payloadType] = parse_codec(f"{name}/{codec.clockRate}{channels}", codec.payloadType)
+                codecs[codec.payloadType or 0] = parse_codec(f"{name}/{codec.clockRate}{channels}", codec.payloadType)
             except ValueError:
                 continue  # telephone-event, comfort noise, retransmissions
         session.tap = Tap(codecs, self._wait_s, session.on_frame)
@@ -212,7 +212,7 @@ def check_offer(offer: str) -> None:
         raise ValueError('the body is no SDP: it does not begin with "v=0"')
     try:
         parsed = aiortc_sdp.SessionDescription.parse(offer)
-    except Exception as error:  # the library's parser raises many kinds; all mean the offer is broken
+    except Exception as error:  # noqa: BLE001 - the parser raises many kinds; all mean the offer is broken
         raise ValueError(f"the SDP offer cannot be read: {type(error).__name__} {str(error)[:80]}") from None
     if not any(media.kind == "audio" for media in parsed.media):
         raise ValueError("the SDP offer has no audio")

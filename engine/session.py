@@ -35,6 +35,11 @@ class Session:
         """Publish the first record. Apart from the constructor, so that a refused call leaves no trace."""
         self._drain(now)
 
+    def abandon(self) -> None:
+        """The call could not be opened after all: free its place, publish nothing."""
+        self.call.ended = True
+        self._scorer.close(self._lane)
+
     def on_frame(self, frame: AudioFrame, now: float) -> None:
         try:
             self.call.receive_frame(frame, now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -20,5 +21,5 @@ class Calibration:
 
     def llr(self, mean_score: float, speech_s: float) -> float:
         """LLR of a call whose chunk scores average to `mean_score` over `speech_s` seconds of net speech."""
-        evidence = float(min(max(speech_s, 0.0), self.cap_s)) ** self.growth
+        evidence = math.pow(min(max(speech_s, 0.0), self.cap_s), self.growth)
         return (self.slope * mean_score + self.offset) * evidence

@@ -89,7 +89,8 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         hidden: Tensor = self.dropout(F.silu(self.up(self.norm(x))))
-        return x + 0.5 * self.dropout(self.down(hidden))
+        out: Tensor = x + 0.5 * self.dropout(self.down(hidden))
+        return out
 
 
 class Attention(nn.Module):

@@ -50,7 +50,7 @@ def export(model: StreamingConformer, path: Path, info: ModelInfo | None = None,
         save_info(info, draft.with_suffix(".json"))
         difference = parity(model, draft)
         if difference > TOLERANCE:
-            raise ValueError(f"ONNX differs from torch by {difference:.2e}, more than {TOLERANCE:.0e}: {path} not written")
+            raise ValueError(f"ONNX differs from torch by {difference:.2e}, more than {TOLERANCE:.0e}; nothing written")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(draft.read_bytes())
     save_info(info, path.with_suffix(".json"))

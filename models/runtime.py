@@ -118,7 +118,7 @@ class OnnxModel:
         if names[:1] != ["audio"] or outputs != ["scores", *(f"{n}_out" for n in names[1:])]:
             raise ValueError(f"{path} is not a streaming model of ours: inputs {names}, outputs {outputs}")
         if inputs[0].shape[1] != info.chunk_samples:
-            raise ValueError(f"{path} takes chunks of {inputs[0].shape[1]} samples, its .json says {info.chunk_samples}")
+            raise ValueError(f"{path} takes {inputs[0].shape[1]} samples at once, its .json says {info.chunk_samples}")
         self.info = info
         self.rate, self.chunk_samples, self.version = info.rate, info.chunk_samples, info.version
         self.state_names = tuple(names[1:])

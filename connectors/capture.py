@@ -1,0 +1,228 @@
+"""Captures: pcap and pcapng files to RTP streams to frames. What cannot be understood is skipped and counted.
+
+Formats: libpcap's file (both byte orders, micro- and nanoseconds) and pcapng (section, interface, enhanced and simple
+packet blocks); Ethernet with VLAN tags, Linux cooked v1 and v2, raw IP, BSD loopback; IPv4 and IPv6; UDP.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from connectors import rtp
+from connectors.codecs import CodecSpec, codec_of_type, make_decoder
+from connectors.media import RtpReceiver
+from engine.audio import AudioFrame
+from engine.errors import AudioError
+
+MAX_RECORD = 1 << 18  # bytes of one captured packet
+MAX_PACKETS = 5_000_000  # per file
+MIN_STREAM = 10  # packets that make a stream
+ETHERNET, RAW, NULL, SLL, SLL2 = 1, 101, 0, 113, 276
+_IPV4, _IPV6, _VLAN, _QINQ = 0x0800, 0x86DD, 0x8100, 0x88A8
+_PCAP = {
+    b"\xa1\xb2\xc3\xd4": (">", 1e-6), b"\xd4\xc3\xb2\xa1": ("<", 1e-6),
+    b"\xa1\xb2\x3c\x4d": (">", 1e-9), b"\x4d\x3c\xb2\xa1": ("<", 1e-9),
+}  # fmt: skip
+_PCAPNG = b"\x0a\x0d\x0d\x0a"
+
+
+class Datagram(NamedTuple):
+    """One UDP payload of a capture."""
+
+    time: float  # seconds
+    source: str  # host:port
+    destination: str
+    payload: bytes
+
+
+@dataclass
+class CaptureLeg:
+    """One RTP stream of a capture."""
+
+    ssrc: int
+    codec: CodecSpec
+    source: str
+    destination: str
+    packets: list[tuple[float, bytes]] = field(default_factory=list)
+
+
+def read_datagrams(path: Path) -> Iterator[Datagram]:
+    """Every UDP payload in order. AudioError when the file is no capture; one that breaks off gives what is there."""
+    with path.open("rb") as file:
+        magic = file.read(4)
+        if magic in _PCAP:
+            records = _pcap(file, *_PCAP[magic])
+        elif magic == _PCAPNG:
+            records = _pcapng(file)
+        else:
+            raise AudioError(f"{path} is not a pcap or pcapng capture (it starts with {magic.hex() or 'nothing'})")
+        for count, (time, link, data) in enumerate(records):
+            if count >= MAX_PACKETS:
+                raise AudioError(f"{path} holds more than {MAX_PACKETS} packets; cut it into parts")
+            found = _udp(link, data)
+            if found is not None:
+                yield Datagram(time, *found)
+
+
+def read_legs(path: Path, codecs: Mapping[int, CodecSpec] | None = None) -> list[CaptureLeg]:
+    """The RTP streams of a capture, longest first; `codecs` names dynamic payload types. AudioError if none."""
+    streams: dict[tuple[str, str, int], list[tuple[float, bytes]]] = defaultdict(list)
+    datagrams = 0
+    for datagram in read_datagrams(path):
+        datagrams += 1
+        payload = datagram.payload
+        if len(payload) > 12 and rtp.classify(payload) is rtp.Kind.RTP:
+            ssrc = int.from_bytes(payload[8:12], "big")
+            streams[datagram.source, datagram.destination, ssrc].append((datagram.time, payload))
+    legs = []
+    for (source, destination, ssrc), packets in streams.items():
+        codec = _codec_of(packets, codecs or {})
+        if codec is not None and _is_stream(packets):
+            legs.append(CaptureLeg(ssrc, codec, source, destination, packets))
+    if not legs:
+        raise AudioError(f"{path} holds no RTP stream that can be decoded ({datagrams} UDP packets seen)")
+    return sorted(legs, key=lambda leg: -len(leg.packets))
+
+
+def leg_frames(leg: CaptureLeg) -> Iterator[tuple[AudioFrame, float]]:
+    """The leg's frames with their time, through the same receiver as live packets."""
+    receiver = RtpReceiver(make_decoder(leg.codec), leg.codec.payload_type)
+    now = 0.0
+    for time, datagram in leg.packets:
+        now = max(now, time)  # captures of several interfaces may step back
+        for frame in receiver.poll(now):
+            yield frame, now
+        for frame in receiver.receive_datagram(datagram, now):
+            yield frame, now
+    for frame in receiver.poll(now + 1.0):
+        yield frame, now
+
+
+def _codec_of(packets: list[tuple[float, bytes]], codecs: Mapping[int, CodecSpec]) -> CodecSpec | None:
+    """The codec of a stream's most frequent payload type that is audio to us."""
+    counts: dict[int, int] = defaultdict(int)
+    for _, payload in packets:
+        counts[payload[1] & 0x7F] += 1
+    for payload_type in sorted(counts, key=lambda number: -counts[number]):
+        codec = codecs.get(payload_type) or codec_of_type(payload_type)
+        if codec is not None:
+            return codec
+    return None
+
+
+def _is_stream(packets: list[tuple[float, bytes]]) -> bool:
+    """Whether sequence numbers mostly rise by little: other protocols' bytes do not."""
+    if len(packets) < MIN_STREAM:
+        return False
+    numbers = [int.from_bytes(payload[2:4], "big") for _, payload in packets]
+    near = sum(0 < (b - a) & 0xFFFF < 50 for a, b in pairwise(numbers))
+    return near >= 0.6 * (len(numbers) - 1)
+
+
+def _pcap(file: BinaryIO, order: str, unit: float) -> Iterator[tuple[float, int, bytes]]:
+    header = file.read(20)
+    if len(header) < 20:
+        return
+    link = struct.unpack(order + "I", header[16:20])[0] & 0xFFFF
+    record = struct.Struct(order + "IIII")
+    while len(head := file.read(16)) == 16:
+        seconds, fraction, size, _ = record.unpack(head)
+        if size > MAX_RECORD:
+            return  # the file is damaged from here on
+        yield seconds + fraction * unit, link, file.read(size)
+
+
+def _pcapng(file: BinaryIO) -> Iterator[tuple[float, int, bytes]]:
+    """Blocks of the pcapng format (draft-ietf-opsawg-pcapng); interfaces are numbered per section."""
+    file.seek(0)
+    order = "<"
+    interfaces: list[tuple[int, float]] = []
+    while len(head := file.read(8)) == 8:
+        if head[:4] == _PCAPNG:
+            mark = file.read(4)
+            order = ">" if mark == b"\x1a\x2b\x3c\x4d" else "<"
+            interfaces = []
+            size = struct.unpack(order + "I", head[4:8])[0]
+            if not 28 <= size <= MAX_RECORD:
+                return
+            file.read(size - 12)
+            continue
+        kind, size = struct.unpack(order + "II", head)
+        if not 12 <= size <= MAX_RECORD + 64:
+            return
+        body = file.read(size - 8)[:-4]
+        if kind == 1 and len(body) >= 8:
+            interfaces.append((struct.unpack(order + "H", body[:2])[0], _resolution(body[8:], order)))
+        elif kind == 6 and len(body) >= 20:
+            number, high, low, captured = struct.unpack(order + "IIII", body[:16])
+            if number < len(interfaces):
+                link, unit = interfaces[number]
+                yield ((high << 32) | low) * unit, link, body[20 : 20 + captured]
+        elif kind == 3 and interfaces:
+            yield 0.0, interfaces[0][0], body[4:]
+
+
+def _resolution(options: bytes, order: str) -> float:
+    """if_tsresol (option 9) in seconds per tick; microseconds when absent."""
+    while len(options) >= 4:
+        code, size = struct.unpack(order + "HH", options[:4])
+        if code == 9 and size >= 1 and len(options) > 4:
+            value = options[4]
+            return 2.0 ** -(value & 0x7F) if value & 0x80 else 10.0 ** -min(value, 18)
+        if code == 0:
+            break
+        options = options[4 + size + (-size % 4) :]
+    return 1e-6
+
+
+def _udp(link: int, data: bytes) -> tuple[str, str, bytes] | None:
+    """(source, destination, payload) of a UDP packet; None for everything else."""
+    packet = _ip(link, data)
+    if not packet:
+        return None
+    if packet[0] >> 4 == 4:
+        return _ipv4(packet)
+    return _ipv6(packet) if packet[0] >> 4 == 6 else None
+
+
+def _ip(link: int, data: bytes) -> bytes:
+    """The IP packet inside a link-layer frame, or nothing."""
+    if link == ETHERNET:
+        start, kind = 14, int.from_bytes(data[12:14], "big")
+        while kind in (_VLAN, _QINQ) and len(data) >= start + 4:
+            kind, start = int.from_bytes(data[start + 2 : start + 4], "big"), start + 4
+        return data[start:] if kind in (_IPV4, _IPV6) else b""
+    if link == SLL:
+        return data[16:] if int.from_bytes(data[14:16], "big") in (_IPV4, _IPV6) else b""
+    if link == SLL2:
+        return data[20:] if int.from_bytes(data[0:2], "big") in (_IPV4, _IPV6) else b""
+    if link in (RAW, 12, 14):
+        return data
+    return data[4:] if link == NULL else b""
+
+
+def _ipv4(packet: bytes) -> tuple[str, str, bytes] | None:
+    start = (packet[0] & 0x0F) * 4
+    fragment = int.from_bytes(packet[6:8], "big") & 0x3FFF if len(packet) >= 8 else 1
+    if len(packet) < start + 8 or start < 20 or packet[9] != 17 or fragment:
+        return None
+    hosts = [".".join(map(str, packet[at : at + 4])) for at in (12, 16)]
+    return _ports(packet[start:], *hosts)
+
+
+def _ipv6(packet: bytes) -> tuple[str, str, bytes] | None:
+    if len(packet) < 48 or packet[6] != 17:  # extension headers do not occur on media
+        return None
+    hosts = ["[" + ":".join(packet[at + k : at + k + 2].hex() for k in range(0, 16, 2)) + "]" for at in (8, 24)]
+    return _ports(packet[40:], *hosts)
+
+
+def _ports(segment: bytes, source: str, destination: str) -> tuple[str, str, bytes]:
+    first, second, size = struct.unpack("!HHH", segment[:6])
+    return f"{source}:{first}", f"{destination}:{second}", segment[8 : max(8, size)]

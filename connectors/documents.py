@@ -1,0 +1,229 @@
+"""The machine-readable descriptions: OpenAPI 3.1 of the HTTP API, AsyncAPI 3.0 of the streams.
+
+Both are made from the types that the code itself decodes into and encodes from, so a field that changes there changes
+here; tests hold real answers and real stream entries against them.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+
+from connectors.requests import CallRequest, SessionRequest
+from engine.events import REASONS, Tag
+
+VERSION = "1"
+Json = dict[str, Any]
+
+_ERROR: Json = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["code", "message", "field"],
+            "properties": {name: {"type": "string"} for name in ("code", "message", "field")},
+        }
+    },
+}
+_COUNTS = ("received", "lost", "late", "duplicate", "reordered", "malformed", "foreign", "digits", "overload_dropped")
+_CALL: Json = {
+    "type": "object",
+    "required": ["call_id", "source", "started", "metadata", "pii", "legs", "media"],
+    "properties": {
+        "call_id": {"type": "string"},
+        "source": {"enum": ["rtp", "webrtc", "recording", "capture", "microphone"]},
+        "started": {"type": "number", "description": "Unix seconds"},
+        "metadata": {"type": "object", "additionalProperties": {"type": "string"}},
+        "pii": {"type": "object", "additionalProperties": {"type": "string"}},
+        "legs": {"type": "object", "additionalProperties": {"$ref": "#/components/schemas/Tag"}},
+        "media": {
+            "type": "object",
+            "additionalProperties": {
+                "type": "object",
+                "properties": {
+                    **{name: {"type": "integer", "minimum": 0} for name in _COUNTS},
+                    "source": {"type": ["string", "null"]},
+                },
+            },
+        },
+    },
+}
+_PORT: Json = {
+    "type": "object",
+    "required": ["host", "port", "codec", "payload_type"],
+    "properties": {
+        "host": {"type": "string"},
+        "port": {"type": "integer"},
+        "codec": {"type": "string"},
+        "payload_type": {"type": "integer"},
+    },
+}
+_TICKET: Json = {
+    "type": "object",
+    "required": ["call_id", "legs"],
+    "properties": {
+        "call_id": {"type": "string"},
+        "legs": {"type": "object", "additionalProperties": _PORT},
+        "links": {"type": "object", "additionalProperties": {"type": "string"}},
+    },
+}
+_CALLS: Json = {
+    "type": "object",
+    "required": ["calls", "thresholds"],
+    "properties": {
+        "calls": {"type": "array", "items": {"$ref": "#/components/schemas/Call"}},
+        "thresholds": {"type": "object", "additionalProperties": {"type": "number"}},
+    },
+}
+_PLAYED: Json = {
+    "type": "object",
+    "required": ["call_id", "calls"],
+    "properties": {"call_id": {"type": "string"}, "calls": {"type": "array", "items": {"type": "string"}}},
+}
+
+
+def schemas() -> Json:
+    """JSON schemas of everything that crosses the API."""
+    types = (CallRequest, SessionRequest, Tag)
+    _, raw = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
+    made: Json = json.loads(json.dumps(raw))  # defaults that are tuples become arrays
+    tag = made["Tag"]
+    tag["properties"]["reasons"]["items"] = {"enum": sorted(REASONS)}
+    tag["required"] = sorted(tag["properties"])  # a published record always has every field
+    return {
+        **made, "Error": _ERROR, "Call": _CALL, "Calls": _CALLS, "Ticket": _TICKET, "Played": _PLAYED,
+    }  # fmt: skip
+
+
+def openapi() -> Json:
+    """The OpenAPI document."""
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "viva voce", "version": VERSION, "license": {"name": "Apache-2.0"}},
+        "security": [{"bearer": []}],
+        "components": {
+            "schemas": schemas(),
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+            "responses": {"Error": _answer("what went wrong, in one sentence", "Error")},
+        },
+        "paths": _paths(),
+    }
+
+
+def _answer(text: str, schema: str | None = None, media: str = "application/json") -> Json:
+    if schema is None:
+        return {"description": text, "content": {media: {}}} if media else {"description": text}
+    return {"description": text, "content": {media: {"schema": {"$ref": f"#/components/schemas/{schema}"}}}}
+
+
+def _operation(summary: str, answers: dict[str, Json], body: Json | None = None, *, open_: bool = False) -> Json:
+    responses = {**answers, "default": {"$ref": "#/components/responses/Error"}}
+    operation: Json = {"summary": summary, "responses": responses}
+    if body is not None:
+        operation["requestBody"] = {"required": True, "content": body}
+    if open_:
+        operation["security"] = []
+    return operation
+
+
+def _body(schema: str) -> Json:
+    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+
+
+def _named(name: str, operations: Json, place: str = "path") -> Json:
+    parameter = {"name": name, "in": place, "required": place == "path", "schema": {"type": "string"}}
+    return {"parameters": [parameter], **operations}
+
+
+def _paths() -> Json:
+    sdp: Json = {"application/sdp": {"schema": {"type": "string"}}}
+    recording: Json = {"application/octet-stream": {}, "multipart/form-data": {}}
+    page = _answer("a file of the console", None, "text/html")
+    return {
+        "/": {"get": _operation("the console", {"200": page}, open_=True)},
+        "/console/{name}": _named("name", {"get": _operation("its files", {"200": page}, open_=True)}),
+        "/healthz": {"get": _operation("alive", {"200": _answer("yes")}, open_=True)},
+        "/readyz": {"get": _operation("taking calls", {"200": _answer("yes"), "503": _answer("draining")})},
+        "/metrics": {"get": _operation("Prometheus", {"200": _answer("metrics", None, "text/plain")})},
+        "/v1/session": {
+            "post": _operation("token for a cookie", {"200": _answer("set")}, _body("SessionRequest"), open_=True)
+        },
+        "/v1/calls": {
+            "get": _operation("calls running now", {"200": _answer("the list", "Calls")}),
+            "post": _operation(
+                "reserve RTP ports for a call", {"201": _answer("where to send", "Ticket")}, _body("CallRequest")
+            ),
+        },
+        "/v1/calls/{call_id}": _named(
+            "call_id",
+            {
+                "get": _operation("one call", {"200": _answer("its state", "Call")}),
+                "delete": _operation("end a call", {"200": _answer("its last state", "Call")}),
+            },
+        ),
+        "/v1/recordings": _named(
+            "pace", {"post": _operation("play a recording", {"202": _answer("playing", "Played")}, recording)}, "query"
+        ),
+        "/v1/events": _named(
+            "last_event_id",
+            {"get": _operation("tags as server-sent events", {"200": _answer("stream", None, "text/event-stream")})},
+            "query",
+        ),
+        "/v1/ws": {"get": _operation("tags over a WebSocket", {"101": {"description": "switching protocols"}})},
+        "/v1/whip": {
+            "post": _operation("a browser's call", {"201": _answer("SDP answer", None, "application/sdp")}, sdp),
+            "options": _operation("what WHIP takes", {"204": {"description": "Accept-Post"}}, open_=True),
+        },
+        "/v1/whip/{session_id}": _named(
+            "session_id",
+            {
+                "delete": _operation("hang up", {"200": {"description": "ended"}}),
+                "patch": _operation("not supported", {"405": _answer("send a complete offer", "Error")}),
+            },
+        ),
+        "/v1/openapi.json": {"get": _operation("this document", {"200": _answer("OpenAPI 3.1")})},
+        "/v1/asyncapi.json": {"get": _operation("the streams' document", {"200": _answer("AsyncAPI 3.0")})},
+    }
+
+
+def asyncapi() -> Json:
+    """The AsyncAPI document: the Redis stream and the two feeds carry the same record."""
+    record = {"name": "Record", "contentType": "application/json", "payload": {"$ref": "#/components/schemas/Tag"}}
+    channels: Json = {
+        "tags": {
+            "address": "vivavoce:tags:{shard}",
+            "description": "Redis stream; fields call, kind and data, the last being the record as JSON",
+            "parameters": {"shard": {"description": "one writer each"}},
+            "messages": {"record": {"$ref": "#/components/messages/Record"}},
+        },
+        "events": {
+            "address": "/v1/events",
+            "description": "server-sent events; `event` is tag, score, end, gap, degraded or restored",
+            "messages": {"record": {"$ref": "#/components/messages/Record"}},
+        },
+        "socket": {
+            "address": "/v1/ws",
+            "description": 'WebSocket; each message is {"id", "event", "data": record}',
+            "messages": {"record": {"$ref": "#/components/messages/Record"}},
+        },
+    }
+    return {
+        "asyncapi": "3.0.0",
+        "info": {"title": "viva voce tags", "version": VERSION},
+        "channels": channels,
+        "operations": {
+            name: {"action": "send", "channel": {"$ref": f"#/channels/{name}"}} for name in channels
+        },
+        "components": {"schemas": {k: schemas()[k] for k in ("Tag", "Verdict")}, "messages": {"Record": record}},
+    }  # fmt: skip
+
+
+def documents() -> dict[str, bytes]:
+    """Path -> JSON, for the gateway to serve."""
+    return {
+        "/v1/openapi.json": json.dumps(openapi(), indent=1).encode(),
+        "/v1/asyncapi.json": json.dumps(asyncapi(), indent=1).encode(),
+    }

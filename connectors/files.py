@@ -1,0 +1,146 @@
+"""Recordings: any audio file that FFmpeg reads, as 20 ms frames, in real time or as fast as they are taken."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import av
+import numpy as np
+
+from engine.audio import RATES, AudioFrame, Samples
+from engine.errors import AudioError
+
+LEGS = ("caller", "agent")
+_CAPTURE_MAGIC = (
+    b"\xa1\xb2\xc3\xd4", b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\x3c\x4d", b"\x4d\x3c\xb2\xa1", b"\x0a\x0d\x0d\x0a",
+)  # fmt: skip
+
+
+def sniff(path: Path) -> Literal["capture", "recording"]:
+    """What a file is, by its first bytes. AudioError when there is nothing to look at."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(4)
+    except FileNotFoundError:
+        raise AudioError(f"{path} does not exist") from None
+    except IsADirectoryError:
+        raise AudioError(f"{path} is a folder, not a recording") from None
+    except OSError as error:
+        raise AudioError(f"{path} cannot be read: {error.strerror}") from None
+    if not head:
+        raise AudioError(f"{path} is empty")
+    return "capture" if head in _CAPTURE_MAGIC else "recording"
+
+
+@dataclass(frozen=True)
+class Recording:
+    """An opened file; `frames` may be asked for once per leg."""
+
+    path: Path
+    legs: tuple[str, ...]
+    seconds: float | None
+    description: str
+    _streams: dict[str, Iterator[AudioFrame]]
+
+    def frames(self, leg: str) -> Iterator[AudioFrame]:
+        return self._streams[leg]
+
+
+def open_recording(path: Path, channels: Literal["mix", "split"] = "mix") -> Recording:
+    """Open an audio file; "split" makes a stereo one two legs. AudioError is a sentence about this file."""
+    sniff(path)
+    try:
+        container = av.open(str(path))
+    except (av.FFmpegError, ValueError) as error:
+        raise AudioError(f"{path} cannot be read as audio: {getattr(error, 'strerror', error)}") from None
+    if not container.streams.audio:
+        container.close()
+        raise AudioError(f"{path} holds no audio")
+    stream = container.streams.audio[0]
+    rate, count = _served_rate(stream.rate or 0), len(stream.layout.channels)
+    legs = LEGS if channels == "split" and count == 2 else LEGS[:1]
+    seconds = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else None
+    description = f"{stream.codec_context.name}, {stream.rate} Hz, {count} channel{'s' if count != 1 else ''}"
+    streams: dict[str, Iterator[AudioFrame]] = {}
+    for index, leg in enumerate(legs):
+        source = container if index == 0 else av.open(str(path))
+        blocks = _decode(path, source, rate, channel=index if len(legs) > 1 else None)
+        first = next(blocks, None)
+        if first is None:
+            raise AudioError(f"{path} holds no audio that can be decoded")
+        streams[leg] = _frames(_chain(first, blocks), rate)
+    return Recording(path, legs, seconds, description, streams)
+
+
+def _served_rate(rate: int) -> int:
+    """The rate a recording is given on at: its own if the engine knows it, else the nearest that loses nothing."""
+    if rate in RATES:
+        return rate
+    return 8000 if rate < 8000 else 16000
+
+
+def _decode(
+    path: Path, container: av.container.InputContainer, rate: int, channel: int | None
+) -> Iterator[Samples]:
+    """Decoded blocks at `rate`, mixed to mono or one channel of two. A file that breaks off gives what is there."""
+    layout = "mono" if channel is None else "stereo"
+    resampler = av.AudioResampler(format="s16", layout=layout, rate=rate)
+    with container:
+        try:
+            for frame in container.decode(audio=0):
+                for part in resampler.resample(frame):
+                    yield _samples(part, channel)
+        except (av.FFmpegError, ValueError):
+            return
+        for part in resampler.resample(None):
+            yield _samples(part, channel)
+
+
+def _samples(frame: av.AudioFrame, channel: int | None) -> Samples:
+    packed: Samples = frame.to_ndarray()[0].astype(np.int16, copy=False)
+    return packed if channel is None else packed[channel::2]
+
+
+def _chain(first: Samples, rest: Iterator[Samples]) -> Iterator[Samples]:
+    yield first
+    yield from rest
+
+
+def _frames(blocks: Iterator[Samples], rate: int) -> Iterator[AudioFrame]:
+    """Blocks of any size -> 20 ms frames; the last one is filled up to whole 10 ms with zeros."""
+    size, position = rate // 50, 0
+    rest: Samples = np.zeros(0, np.int16)
+    for block in blocks:
+        rest = np.concatenate([rest, block])
+        whole = len(rest) - len(rest) % size
+        for start in range(0, whole, size):
+            yield AudioFrame(rest[start : start + size], rate, position)
+            position += size
+        rest = rest[whole:]
+    if len(rest):
+        padded = np.zeros(-(-len(rest) // (size // 2)) * (size // 2), np.int16)
+        padded[: len(rest)] = rest
+        yield AudioFrame(padded, rate, position)
+
+
+async def replay(
+    frames: Iterator[AudioFrame],
+    on_frame: Callable[[AudioFrame, float], None],
+    *,
+    realtime: bool,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Feed a leg. In real time each frame comes when its last sample would; else as fast as the loop allows."""
+    start = clock()
+    for index, frame in enumerate(frames):
+        if realtime:
+            due = start + (frame.timestamp + len(frame.samples)) / frame.rate
+            await asyncio.sleep(max(0.0, due - clock()))
+        elif index % 8 == 0:  # a chunk; let its score come back before the next, or the scorer would drop it
+            await asyncio.sleep(0.004)
+        on_frame(frame, clock())

@@ -1,0 +1,322 @@
+"""The desk: opens and ends calls for whoever asks (HTTP, WHIP, the demo), and keeps the list of them."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import structlog
+import webrtcvad
+
+from connectors.capture import leg_frames, read_legs
+from connectors.codecs import make_decoder, parse_codec
+from connectors.files import open_recording, replay, sniff
+from connectors.media import RtpReceiver
+from connectors.requests import CallRequest
+from connectors.udp import PortRange, RtpEndpoint, Source, open_endpoint
+from engine.audio import AudioFrame
+from engine.call import Call, CallConfig, CallInfo
+from engine.config import Settings
+from engine.errors import OverloadError
+from engine.events import Tag
+from engine.scorer import Scorer
+from engine.session import Publish, Session
+
+log = structlog.get_logger(__name__)
+
+Json = dict[str, Any]
+TICK_S = 0.02  # how often held packets are looked at; a loop over all calls, not a timer each
+SLOW_TICKS = 12  # every so many ticks, timers and time-outs: four times a second
+
+
+@dataclass(slots=True)
+class Leg:
+    """One leg of a call, with where its audio comes from."""
+
+    session: Session
+    endpoint: RtpEndpoint | None = None
+    poll: Callable[[float], None] | None = None
+
+
+@dataclass(slots=True)
+class LiveCall:
+    """A call that has not ended."""
+
+    call_id: str
+    source: str
+    started: float  # Unix seconds
+    metadata: Mapping[str, str]
+    pii: Mapping[str, str]
+    legs: dict[str, Leg] = field(default_factory=dict)
+    player: asyncio.Task[None] | None = None
+    hang_up: Callable[[], None] | None = None
+
+
+class Desk:
+    """All live calls of a service."""
+
+    def __init__(
+        self, settings: Settings, config: CallConfig, scorer: Scorer, publish: Publish,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
+        self._settings, self._config, self._clock = settings, config, clock
+        self._scorer, self._publish = scorer, publish
+        self._calls: dict[str, LiveCall] = {}
+        self._ports = PortRange(settings.rtp.host, settings.rtp.port_min, settings.rtp.port_max)
+        self._ticker: asyncio.Task[None] | None = None
+        self.draining = False
+        self.opened = self.refused = 0
+
+    def start(self) -> None:
+        self._ticker = asyncio.create_task(self._tick_forever(), name="ticker")
+
+    @property
+    def live(self) -> int:
+        return len(self._calls)
+
+    # --- opening ----------------------------------------------------------------------------------------------------
+
+    async def open_call(self, request: CallRequest) -> Json:
+        """Reserve RTP ports. OverloadError when full or draining, ValueError for a codec or source that cannot be."""
+        codec = parse_codec(request.codec, request.payload_type)
+        declared = self._declared(request.source)
+        call = self._new_call(request.call_id, "rtp", request.public(), request.personal())
+        try:
+            for name in dict.fromkeys(request.legs):
+                leg = self._add_leg(call, name)
+                events = frozenset({request.event_payload_type})
+                wait_s = self._settings.rtp.jitter_ms / 1000
+                receiver = RtpReceiver(make_decoder(codec), codec.payload_type, wait_s=wait_s, event_types=events)
+                leg.endpoint = await open_endpoint(self._ports, receiver, leg.session.on_frame, declared=declared)
+                leg.poll = leg.endpoint.poll
+        except Exception:
+            self._abandon(call)
+            raise
+        self._begin(call)
+        host = self._settings.rtp.advertise or self._settings.rtp.host
+        legs = {
+            name: {"host": host, "port": leg.endpoint.port, "codec": str(codec), "payload_type": codec.payload_type}
+            for name, leg in call.legs.items()
+            if leg.endpoint is not None
+        }
+        return {"call_id": call.call_id, "legs": legs, "links": {"call": f"/v1/calls/{call.call_id}"}}
+
+    async def open_recording(self, path: Path, name: str, *, realtime: bool) -> Json:
+        """Play a recording or a capture as calls. AudioError when it cannot be read."""
+        sources = await asyncio.to_thread(_legs_of, path)
+        calls = []
+        for kind, legs in sources:
+            call = self._new_call(None, kind, {"file": name}, {})
+            try:
+                for leg_name in legs:
+                    self._add_leg(call, leg_name)
+            except Exception:
+                self._abandon(call)
+                raise
+            self._begin(call)
+            call.player = asyncio.create_task(self._play(call, legs, realtime))
+            calls.append(call.call_id)
+        return {"call_id": calls[0], "calls": calls}
+
+    def open_media(
+        self, source: str, metadata: Mapping[str, str], hang_up: Callable[[], None], poll: Callable[[float], None]
+    ) -> MediaCall:
+        """A call whose audio is pushed by a connector: a browser, a microphone."""
+        personal = {k: v for k, v in metadata.items() if k == "caller"}
+        call = self._new_call(None, source, {k: v for k, v in metadata.items() if k != "caller"}, personal)
+        try:
+            leg = self._add_leg(call, "caller")
+        except Exception:
+            self._abandon(call)
+            raise
+        leg.poll, call.hang_up = poll, hang_up
+        self._begin(call)
+        return MediaCall(self, call.call_id, leg.session)
+
+    def _new_call(
+        self, call_id: str | None, source: str, metadata: Mapping[str, str], pii: Mapping[str, str]
+    ) -> LiveCall:
+        if self.draining:
+            self.refused += 1
+            raise OverloadError("the service is shutting down")
+        call = LiveCall(call_id or uuid.uuid4().hex[:16], source, time.time(), metadata, pii)
+        if call.call_id in self._calls:
+            raise ValueError(f'a call "{call.call_id}" is running')
+        self._calls[call.call_id] = call
+        return call
+
+    def _add_leg(self, call: LiveCall, name: str) -> Leg:
+        info = CallInfo(call.call_id, name, call.source, call.metadata, call.pii)
+        vad = webrtcvad.Vad(self._settings.calls.vad_mode)
+        machine = Call(info, self._config, vad.is_speech, self._clock())
+        try:
+            leg = Leg(Session(machine, self._scorer, self._publish))
+        except OverloadError:
+            self.refused += 1
+            raise
+        call.legs[name] = leg
+        return leg
+
+    def _begin(self, call: LiveCall) -> None:
+        now = self._clock()
+        for leg in call.legs.values():
+            leg.session.begin(now)
+        self.opened += 1
+        log.info("call opened", call_id=call.call_id, source=call.source, pii=dict(call.pii))
+
+    def _abandon(self, call: LiveCall) -> None:
+        """A call that could not be opened in full leaves no record."""
+        for leg in call.legs.values():
+            leg.session.abandon()
+            if leg.endpoint is not None:
+                leg.endpoint.close()
+        self._calls.pop(call.call_id, None)
+
+    @staticmethod
+    def _declared(source: str | None) -> Source | None:
+        if source is None:
+            return None
+        host, colon, port = source.rpartition(":")
+        if not colon or host.count(":"):  # no port, or an IPv6 address
+            return Source(source)
+        if not port.isdigit() or not 0 < int(port) < 65536:
+            raise ValueError(f'source "{source}" is not ip or ip:port')
+        return Source(host, int(port))
+
+    # --- ending -----------------------------------------------------------------------------------------------------
+
+    async def close_call(self, call_id: str) -> Json | None:
+        """End a call; its last state, or None if there is none."""
+        call = self._calls.get(call_id)
+        if call is None:
+            return None
+        self.end(call, "closed")
+        return self._describe(call)
+
+    def end(self, call: LiveCall, reason: str) -> None:
+        """Close every leg and free what they hold; safe to repeat."""
+        if self._calls.pop(call.call_id, None) is None:
+            return
+        now = self._clock()
+        for leg in call.legs.values():
+            leg.session.close(reason, now)
+            if leg.endpoint is not None:
+                leg.endpoint.close()
+        if call.player is not None and call.player is not asyncio.current_task():
+            call.player.cancel()
+        if call.hang_up is not None:
+            call.hang_up()
+        log.info("call ended", call_id=call.call_id, reason=reason)
+
+    async def drain(self, seconds: float) -> None:
+        """Take no new calls, give the running ones `seconds`, then end them."""
+        self.draining = True
+        deadline = self._clock() + seconds
+        while self._calls and self._clock() < deadline:
+            await asyncio.sleep(0.1)
+        for call in list(self._calls.values()):
+            self.end(call, "drained")
+        if self._ticker is not None:
+            self._ticker.cancel()
+
+    # --- looking ----------------------------------------------------------------------------------------------------
+
+    def calls(self) -> list[Json]:
+        return [self._describe(call) for call in self._calls.values()]
+
+    def call(self, call_id: str) -> Json | None:
+        found = self._calls.get(call_id)
+        return None if found is None else self._describe(found)
+
+    def thresholds(self) -> Json:
+        policy = self._config.policy
+        return {"deepfake_llr": policy.deepfake_llr, "human_llr": policy.human_llr, "margin": policy.margin}
+
+    def _describe(self, call: LiveCall) -> Json:
+        tags: dict[str, Tag] = {name: leg.session.latest for name, leg in call.legs.items()}
+        media = {name: _media(leg) for name, leg in call.legs.items()}
+        return {
+            "call_id": call.call_id, "source": call.source, "started": round(call.started, 3),
+            "metadata": call.metadata, "pii": call.pii, "legs": tags, "media": media,
+        }  # fmt: skip
+
+    # --- time -------------------------------------------------------------------------------------------------------
+
+    async def _tick_forever(self) -> None:
+        for tick in itertools.count():
+            await asyncio.sleep(TICK_S)
+            now = self._clock()
+            for call in list(self._calls.values()):
+                for leg in call.legs.values():
+                    if leg.poll is not None:
+                        leg.poll(now)
+            if tick % SLOW_TICKS == 0:
+                self._slow_tick(now)
+
+    def _slow_tick(self, now: float) -> None:
+        timeout = self._settings.rtp.timeout_s
+        for call in list(self._calls.values()):
+            heard = [leg.endpoint.last_packet for leg in call.legs.values() if leg.endpoint is not None]
+            if heard and now - max(heard) > timeout:
+                self.end(call, "rtp-timeout")
+                continue
+            for leg in call.legs.values():
+                leg.session.on_tick(now)
+
+    async def _play(self, call: LiveCall, legs: Mapping[str, Iterator[AudioFrame]], realtime: bool) -> None:
+        """Feed a recording into its call, then end it."""
+        players = [
+            replay(frames, call.legs[name].session.on_frame, realtime=realtime, clock=self._clock)
+            for name, frames in legs.items()
+        ]
+        try:
+            await asyncio.gather(*players)
+            await asyncio.sleep(0.5)  # the last chunk's score is still on its way
+            self.end(call, "end-of-file")
+        except asyncio.CancelledError:
+            raise
+        except Exception:  # a recording that breaks in the middle ends its own call only
+            log.exception("replay failed", call_id=call.call_id)
+            self.end(call, "error")
+
+
+class MediaCall:
+    """What a pushing connector holds of its call."""
+
+    def __init__(self, desk: Desk, call_id: str, session: Session) -> None:
+        self.call_id = call_id
+        self._desk = desk
+        self.on_frame = session.on_frame
+
+    def close(self, reason: str) -> None:
+        call = self._desk._calls.get(self.call_id)
+        if call is not None:
+            self._desk.end(call, reason)
+
+
+def _media(leg: Leg) -> Json:
+    """Packet counts of a leg, as far as it has packets."""
+    dropped = {"overload_dropped": leg.session.overload_dropped}
+    if leg.endpoint is None:
+        return dropped
+    stats, jitter = leg.endpoint.receiver.stats, leg.endpoint.receiver.jitter.stats
+    return {
+        "received": stats.received, "lost": jitter.lost, "late": jitter.late, "duplicate": jitter.duplicate,
+        "reordered": jitter.reordered, "malformed": stats.malformed, "foreign": stats.foreign + leg.endpoint.foreign,
+        "source": leg.endpoint.source, "digits": len(stats.digits), **dropped,
+    }  # fmt: skip
+
+
+def _legs_of(path: Path) -> list[tuple[str, dict[str, Iterator[AudioFrame]]]]:
+    """The calls in a file: (source, leg -> frames). A capture may hold many."""
+    if sniff(path) == "recording":
+        recording = open_recording(path)
+        return [("recording", {name: recording.frames(name) for name in recording.legs})]
+    return [("capture", {"caller": (frame for frame, _ in leg_frames(leg))}) for leg in read_legs(path)]
+

@@ -1,0 +1,197 @@
+"""`vivavoce serve`: the composition root of the service."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import gc
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+from aiohttp import web
+
+from connectors.documents import documents
+from connectors.gateway import GatewayOptions, build_app
+from connectors.webrtc import WebRtcWhip
+from engine.config import Settings, describe_settings, is_loopback, load_settings
+from engine.hub import Hub
+from engine.logs import configure_logs
+from engine.redis_server import RedisInfo, open_redis
+from engine.scorer import Scorer
+from engine.streams import Publisher, stream_name
+from models.runtime import StateStore
+from vivavoce import __version__, service_model
+from vivavoce.demo import play_samples
+from vivavoce.desk import Desk
+from vivavoce.metrics import Metrics
+
+HELP = "run the service: RTP, WHIP, tags to Redis, and the operator's console"
+SWITCH_S = 0.0005  # a scoring thread that comes back should not wait 5 ms for the interpreter
+log = structlog.get_logger(__name__)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting; may be repeated")
+    parser.add_argument("--demo", action="store_true", help="replay the three bundled calls as live RTP")
+    parser.add_argument("--ready-file", type=Path, metavar="FILE", help="write the service's URL here once it is up")
+    parser.epilog = settings_table()
+
+
+def settings_table() -> str:
+    """Every setting with default and unit, as `--help` ends."""
+    lines = ["settings (file section.key, environment VIVAVOCE_SECTION_KEY, or --set):"]
+    for doc in describe_settings():
+        default = "unset" if doc.default in (None, "", ()) else f"{doc.default} {doc.unit}".strip()
+        lines.append(f"  {doc.name:26} {doc.description} [{default}]")
+    return "\n".join(lines)
+
+
+def run(args: argparse.Namespace) -> int:
+    settings = load_settings(args.config, os.environ, args.set)
+    configure_logs(settings.log.level, settings.log.format, pii=settings.log.pii)
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(serve(settings, demo=args.demo, ready_file=args.ready_file))
+    return uvloop.run(serve(settings, demo=args.demo, ready_file=args.ready_file))
+
+
+@dataclass(frozen=True)
+class Service:
+    """The running parts."""
+
+    url: str
+    token: str
+    desk: Desk
+    redis: RedisInfo
+    open: bool  # clients on this machine need no token
+
+
+async def serve(settings: Settings, *, demo: bool = False, ready_file: Path | None = None) -> int:
+    """Run until SIGINT or SIGTERM."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+    async with AsyncExitStack() as stack:
+        service = await start(settings, stack)
+        _greet(service, settings, demo)
+        if ready_file is not None:
+            ready_file.write_text(service.url)
+        player = asyncio.create_task(play_samples(service.desk)) if demo else None
+        await stopped.wait()
+        if player is not None:
+            player.cancel()
+            await asyncio.gather(player, return_exceptions=True)
+        print("\nending: no new calls, the running ones get their last tag", flush=True)
+        await service.desk.drain(settings.calls.drain_s)
+    print("ended", flush=True)
+    return 0
+
+
+async def start(settings: Settings, stack: AsyncExitStack) -> Service:
+    """Start every part in order; the stack ends them in the opposite one."""
+    sys.setswitchinterval(SWITCH_S)
+    model = service_model.load(settings)
+    state_dir = Path(settings.redis.state_dir) if settings.redis.state_dir else None
+    redis = await stack.enter_async_context(open_redis(settings.redis.url, state_dir))
+    metrics = Metrics()
+    publisher = Publisher(
+        redis.url, shard=settings.redis.shard, retention_s=settings.redis.retention_s,
+        spool_max=settings.redis.spool_max, on_ack=metrics.on_ack,
+    )  # fmt: skip
+    await publisher.start()
+    stack.push_async_callback(publisher.aclose)
+    hub = Hub(redis.url, [stream_name(settings.redis.shard)])
+    await hub.start()
+    stack.push_async_callback(hub.aclose)
+    capacity = settings.calls.max
+    scorer = Scorer(
+        model, StateStore(model, capacity), capacity=capacity, workers=service_model.worker_count(settings),
+        batch=settings.model.batch, max_delay_s=settings.calls.max_delay_ms / 1000,
+    )  # fmt: skip
+    stack.push_async_callback(scorer.aclose)
+    desk = Desk(settings, service_model.call_config(settings, model.info), scorer, publisher.publish)
+    desk.start()
+    metrics.watch(desk, scorer, publisher, hub)
+    token = settings.server.token or secrets.token_urlsafe(24)
+    url = await _listen(settings, stack, Front(desk, metrics, publisher, redis), hub, token)
+    gc.freeze()  # what lives as long as the service need not be walked by every collection
+    return Service(url, token, desk, redis, settings.server.loopback_open)
+
+
+class Front:
+    """The gateway's CallDesk: the desk, with metrics and readiness beside it."""
+
+    def __init__(self, desk: Desk, metrics: Metrics, publisher: Publisher, redis: RedisInfo) -> None:
+        self.open_call = desk.open_call
+        self.open_recording = desk.open_recording
+        self.close_call = desk.close_call
+        self.calls, self.call, self.thresholds = desk.calls, desk.call, desk.thresholds
+        self.metrics = metrics.render
+        self._desk, self._publisher, self._redis = desk, publisher, redis
+
+    def ready(self) -> dict[str, Any]:
+        connected = self._publisher.stats.connected
+        return {
+            "ready": not self._desk.draining, "redis": self._redis.label, "redis_connected": connected,
+            "durable": self._redis.durable, "version": __version__,
+        }  # fmt: skip
+
+
+async def _listen(settings: Settings, stack: AsyncExitStack, front: Front, hub: Hub, token: str) -> str:
+    server, desk = settings.server, front._desk
+
+    def open_media(metadata: Mapping[str, str], hang_up: Any, poll: Any) -> Any:
+        return desk.open_media("webrtc", metadata, hang_up, poll)
+
+    loopback = ["127.0.0.1"] if is_loopback(server.host) else None
+    whip = WebRtcWhip(open_media, limit=settings.calls.webrtc_max, host_addresses=loopback)
+    stack.push_async_callback(whip.aclose)
+    options = GatewayOptions(
+        token=token, loopback_open=server.loopback_open, max_body_bytes=server.max_body_bytes,
+        rate_limit_per_s=server.rate_limit_per_s, cors_origins=server.cors_origins, documents=documents(),
+    )  # fmt: skip
+    runner = web.AppRunner(build_app(front, hub, whip, options), access_log=None, shutdown_timeout=2.0)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    try:
+        await web.TCPSite(runner, server.host, server.port).start()
+    except OSError as error:
+        raise OSError(f"cannot listen on {server.host}:{server.port}: {error.strerror}") from None
+    host, port = runner.addresses[0][:2]
+    return f"http://{'[' + host + ']' if ':' in host else host}:{port}"
+
+
+def _greet(service: Service, settings: Settings, demo: bool) -> None:
+    """What a person at the terminal needs to know. The token is for their eyes and goes to no log."""
+    url, token = service.url, service.token
+    entry = url if service.open else f"{url}/#token={token}"
+    auth = "" if service.open else f" -H 'Authorization: Bearer {token}'"
+    lines = [
+        f"viva voce {__version__}",
+        f"  console           {entry}",
+        "  call in           press \"Call from this browser\" there (or c); a recording can be dropped on the page",
+        f"  send RTP          curl -s{auth} -d '{{\"codec\":\"PCMU\"}}' {url}/v1/calls   answers with the UDP port",
+        f"  send a file       curl -s{auth} --data-binary @call.wav '{url}/v1/recordings?name=call.wav'",
+        "  a capture         the same with a .pcap, or: vivavoce screen call.pcap",
+        f"  tags              {service.redis.label}, stream {stream_name(settings.redis.shard)}",
+        f"                    vivavoce tags --redis {service.redis.url.rpartition('@')[2]}"
+        if "@" not in service.redis.url
+        else "                    vivavoce tags",
+    ]
+    if demo:
+        lines.append("  demo              three calls are being played: two people, one synthesiser")
+    lines.append("  stop              Ctrl-C")
+    with contextlib.suppress(BrokenPipeError):
+        print("\n".join(lines), flush=True)

@@ -1,0 +1,49 @@
+"""From settings to the model and what every call needs of it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from engine.call import CallConfig
+from engine.config import Settings
+from engine.errors import ModelError
+from engine.policy import Calibration, PolicyConfig
+from models.runtime import ModelInfo, OnnxModel, load_model
+
+
+def load(settings: Settings) -> OnnxModel:
+    """The model of the settings. ModelError is a sentence."""
+    path = Path(settings.model.path) if settings.model.path else None
+    try:
+        return load_model(path, device=settings.model.device)
+    except ValueError as error:
+        raise ModelError(str(error)) from None
+
+
+def call_config(settings: Settings, info: ModelInfo) -> CallConfig:
+    """What all calls share: the settings over the model's own calibration and thresholds."""
+    tags, calls, fitted = settings.tags, settings.calls, info.calibration
+    policy = PolicyConfig(
+        calibration=Calibration(fitted.slope, fitted.offset, fitted.growth, fitted.cap_s),
+        deepfake_llr=info.deepfake_llr if tags.deepfake_llr is None else tags.deepfake_llr,
+        human_llr=info.human_llr if tags.human_llr is None else tags.human_llr,
+        margin=tags.margin,
+        min_speech_s=tags.min_speech_s,
+        forget_s=tags.forget_s,
+        prior=tags.prior,
+    )
+    return CallConfig(
+        rate=info.rate,
+        chunk_samples=info.chunk_samples,
+        model=info.version,
+        policy=policy,
+        no_audio_s=calls.no_audio_s,
+        no_speech_s=calls.no_speech_s,
+        score_interval_s=tags.score_interval_s,
+    )
+
+
+def worker_count(settings: Settings) -> int:
+    """Scoring threads: as set, else one per core but one, which is left to the network."""
+    return settings.model.workers or max(1, (os.cpu_count() or 2) - 1)
