@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from engine.audio import AudioFrame, Chunk
@@ -24,7 +24,9 @@ class Job:
     frames: Iterator[tuple[AudioFrame, float]]
     on_tag: Callable[[Tag], None]
     key: Any = None
-    until_speech_s: float | None = None  # stop once the score rests on that much speech
+    marks: tuple[float, ...] = ()  # note the LLR once it rests on that many seconds of speech
+    stop_at_last_mark: bool = False
+    marked: dict[float, float] = field(default_factory=dict)
 
 
 class _Lane:
@@ -54,10 +56,13 @@ class _Lane:
             else:
                 self.job.on_tag(event.tag)
 
-    @property
-    def satisfied(self) -> bool:
-        wanted = self.job.until_speech_s
-        return wanted is not None and self.job.call.evidence_s >= wanted
+    def mark(self) -> bool:
+        """Note the score at the marks that were reached; True when nothing more is wanted."""
+        job, call = self.job, self.job.call
+        for seconds in job.marks:
+            if seconds not in job.marked and call.evidence_s >= seconds and call.llr is not None:
+                job.marked[seconds] = call.llr
+        return job.stop_at_last_mark and len(job.marked) == len(job.marks)
 
 
 def screen(jobs: Iterable[Job], model: Model, store: Store, lanes: int) -> Iterator[Job]:
@@ -92,6 +97,6 @@ def _round(running: list[_Lane], model: Model, store: Store) -> list[_Lane]:
             else:
                 lane.job.call.receive_failure("model-error", lane.now)
             lane.drain()
-            if lane.satisfied:
+            if lane.mark():
                 over.append(lane)
     return over

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.features import HOP, TAIL, BandFeatures, decay_matrix
+from models.features import HOP, TAIL, WINDOW, BandFeatures, decay_matrix, dft_matrix
 
 SUBSAMPLING = 4  # 10 ms feature frames to one 40 ms frame of the model
 FRAME_SAMPLES = HOP * SUBSAMPLING
@@ -238,3 +238,17 @@ class StreamingConformer(nn.Module):
             torch.stack(keys_values, 1), torch.stack(convolution, 1), statistics,
         )  # fmt: skip
         return scores, embedding, after_state
+
+
+def matrix_flops(config: ModelConfig, frames: int) -> float:
+    """Floating-point operations of all matrix products and convolutions for `frames` frames of one call."""
+    d, (first, second), bins = config.width, config.channels, dft_matrix()[0].shape[1]
+    front = SUBSAMPLING * (WINDOW * bins + bins * config.bands + SUBSAMPLING * frames * (1 + config.bands))
+    front += 2 * (config.bands // 2) * 9 * first + (config.bands // 4) * 9 * first * second
+    front += second * (config.bands // 4) * d
+    size = d // config.heads
+    attention = d * (d + 2 * size) + d * d + 2 * d * (config.history + frames)
+    convolution = 2 * d * d + config.kernel * d + d * d
+    block = 4 * d * d * config.expansion + attention + convolution
+    head = d + frames * (1 + 2 * d) + 2 * d * config.hidden + config.hidden
+    return 2.0 * frames * (front + config.blocks * block + head)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from models.calibration import Calibration
-from models.conformer import FRAME_SAMPLES, ModelState, StreamingConformer
+from models.conformer import FRAME_SAMPLES, ModelState, StreamingConformer, matrix_flops
 from models.features import RATE
 from models.runtime import ModelInfo, load_model, save_info
 
@@ -43,6 +44,7 @@ def export(model: StreamingConformer, path: Path, info: ModelInfo | None = None,
     if samples % FRAME_SAMPLES:
         raise ValueError(f"a chunk of {chunk_ms} ms is no whole number of {1000 * FRAME_SAMPLES // RATE} ms frames")
     info = info or untrained_info(path.stem, samples)
+    info = replace(info, flops_per_chunk=matrix_flops(model.config, samples // FRAME_SAMPLES))
     model = model.eval().cpu()
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / path.name

@@ -40,6 +40,7 @@ class ModelInfo:
     deepfake_llr: float  # "Deepfake-likely" at or below
     human_llr: float  # "Human-likely" at or above
     trained: bool = True
+    flops_per_chunk: float = 0.0  # of its matrix products and convolutions, one call
     provenance: dict[str, Any] = field(default_factory=dict)
 
 

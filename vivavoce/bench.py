@@ -17,4 +17,5 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    return _PARTS[args.part].run(args)
+    status: int = _PARTS[args.part].run(args)
+    return status

@@ -79,7 +79,7 @@ def test_without_noise_recordings_none_is_drawn() -> None:
 
 def test_noise_has_the_asked_ratio() -> None:
     noisy = apply(TONE, Channel(noise=0, snr_db=12.0), [NOISE], ())
-    rest = (noisy.astype(float) - TONE)
+    rest = noisy.astype(float) - TONE
     ratio = 20 * np.log10(speech_level(TONE.astype(np.float32)) / np.sqrt(np.mean(rest**2)))
     assert ratio == pytest.approx(12, abs=0.3)
 

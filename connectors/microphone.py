@@ -1,0 +1,62 @@
+"""The microphone, through sounddevice (PortAudio). An extra: the package is imported when a device is opened."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from engine.audio import AudioFrame
+from engine.errors import AudioError
+
+RATE = 16000  # Hz
+BLOCK = RATE // 50  # samples: 20 ms
+PENDING = 50  # blocks on their way to the loop; more are dropped and counted, the device cannot wait
+
+
+class Microphone:
+    """What the open device has done so far."""
+
+    def __init__(self, on_frame: Callable[[AudioFrame, float], None], loop: asyncio.AbstractEventLoop) -> None:
+        self.dropped = 0
+        self._on_frame, self._loop = on_frame, loop
+        self._position = self._pending = 0
+
+    def on_block(self, block: Any, _frames: int, _time: Any, _status: Any) -> None:
+        """PortAudio's callback, in its own thread. block: int16 [BLOCK, 1]."""
+        if self._pending >= PENDING:
+            self.dropped += 1
+            return
+        self._pending += 1
+        self._loop.call_soon_threadsafe(self._hand_on, np.array(block[:, 0], np.int16))
+
+    def _hand_on(self, samples: Any) -> None:
+        self._pending -= 1
+        frame = AudioFrame(samples, RATE, self._position)
+        self._position += len(samples)
+        self._on_frame(frame, time.monotonic())
+
+
+@contextmanager
+def open_microphone(
+    on_frame: Callable[[AudioFrame, float], None], *, device: str | None = None
+) -> Iterator[Microphone]:
+    """Frames of the default or a named input device, inside a running event loop. AudioError says what is missing."""
+    try:
+        import sounddevice
+    except (ImportError, OSError) as error:  # OSError: the package is there, PortAudio is not
+        raise AudioError(f"the microphone needs the extra: pip install 'vivavoce[microphone]' ({error})") from None
+    microphone = Microphone(on_frame, asyncio.get_running_loop())
+    chosen: int | str | None = int(device) if device is not None and device.isdigit() else device
+    try:
+        stream = sounddevice.InputStream(
+            samplerate=RATE, channels=1, dtype="int16", blocksize=BLOCK, device=chosen, callback=microphone.on_block
+        )
+    except (sounddevice.PortAudioError, ValueError) as error:
+        raise AudioError(f"the input device {device or 'by default'} cannot be opened: {error}") from None
+    with stream:
+        yield microphone

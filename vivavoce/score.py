@@ -1,0 +1,87 @@
+"""`vivavoce score`: a log-likelihood ratio for every file of a list. No label is read."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from tqdm import tqdm
+
+from engine.call import CallInfo
+from engine.config import load_settings
+from engine.errors import AudioError
+from engine.offline import Job
+from vivavoce import service_model
+from vivavoce.recordings import CODECS, legs_of, make_job, screen_all, through_codec
+
+HELP = "score every audio file of a CSV manifest; adds the column llr"
+NO_EVIDENCE = 0.0  # nobody was heard to speak: neither side gains
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = (
+        "llr is the natural-log likelihood ratio of bona fide over spoof: high = human. A file in which nobody speaks\n"
+        "gets 0; one that cannot be read gets an empty llr, a line on stderr, and the exit status is 1."
+    )
+    add = parser.add_argument
+    add("--manifest", type=Path, required=True, metavar="IN.csv", help="with a column `path`, relative to the file")
+    add("--out", type=Path, required=True, metavar="OUT.csv", help="the same rows with the column llr added")
+    add("--codec", choices=CODECS, default="none", help="put the audio through G.711 at 8 kHz first (default: none)")
+    add("--seconds", type=float, metavar="S", help="score after S seconds of net speech (default: the whole file)")
+    add("--model", type=Path, metavar="FILE", help="an .onnx file instead of the weights that ship")
+    add("--quiet", action="store_true", help="no progress bar")
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.seconds is not None and not args.seconds > 0:
+        raise ValueError(f"--seconds {args.seconds} must be above 0")
+    names, rows = _read(args.manifest)
+    settings = load_settings(None, os.environ, [f"model.path={args.model}"] if args.model else [])
+    model = service_model.load(settings)
+    config = service_model.call_config(settings, model.info)
+    marks = (args.seconds,) if args.seconds else ()
+    failed = [0]
+
+    def jobs() -> Iterator[Job]:
+        for index, row in enumerate(rows):
+            path = args.manifest.parent / row["path"]
+            try:
+                source, leg, frames = legs_of(path)[0]
+            except AudioError as error:
+                failed[0] += 1
+                row["llr"] = ""
+                tqdm.write(f"vivavoce score: {error}", file=sys.stderr)
+                continue
+            info = CallInfo(str(index), leg, source)
+            coded = through_codec(frames, args.codec)
+            yield make_job(
+                info, coded, config, settings, lambda _: None, key=index, marks=marks, stop_at_last_mark=bool(marks)
+            )
+
+    with tqdm(total=len(rows), unit="file", disable=args.quiet, file=sys.stderr) as bar:
+        for job in screen_all(jobs(), model):
+            final = NO_EVIDENCE if job.call.llr is None else job.call.llr
+            rows[job.key]["llr"] = f"{job.marked.get(args.seconds, final):.6f}"
+            bar.update()
+    _write(args.out, names, rows)
+    return 1 if failed[0] else 0
+
+
+def _read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        names = list(reader.fieldnames or ())
+        if "path" not in names:
+            raise ValueError(f'{path} has no column "path" (its columns: {", ".join(names) or "none"})')
+        return names, list(reader)
+
+
+def _write(path: Path, names: list[str], rows: list[dict[str, str]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [*(n for n in names if n != "llr"), "llr"], extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)

@@ -1,0 +1,69 @@
+"""`vivavoce tags`: follow the stream of tags in Redis."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+import time
+
+from engine.config import load_settings
+from engine.errors import StreamError
+from engine.hub import Hub
+from engine.streams import stream_name
+
+HELP = "follow the stream of tags in Redis"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = "Ends with Ctrl-C. A running service prints the URL of its embedded Redis when it starts."
+    add = parser.add_argument
+    add("--redis", metavar="URL", help="redis:// URL (default: the setting redis.url, from REDIS_URL)")
+    add("--shard", type=int, default=0, metavar="N", help="stream vivavoce:tags:N (default: 0)")
+    add("--from", dest="start", metavar="ID", help="begin after this event id; 0-0 for all (default: new ones only)")
+    add("--call", metavar="ID", help="one call only")
+    add("--scores", action="store_true", help="score updates too, not only changes of tag and ends")
+    add("--count", type=int, metavar="N", help="stop after N records")
+    add("--json", action="store_true", help="one JSON record a line")
+
+
+def run(args: argparse.Namespace) -> int:
+    url = args.redis or load_settings(None, os.environ).redis.url
+    if not url:
+        raise StreamError("which Redis? Give --redis redis://127.0.0.1:PORT/0, as the service prints it, or set REDIS_URL")
+    return asyncio.run(_follow(url, args))
+
+
+async def _follow(url: str, args: argparse.Namespace) -> int:
+    hub = Hub(url, [stream_name(args.shard)])
+    await hub.start()
+    shown = 0
+    try:
+        async for event in hub.subscribe(args.start, call_id=args.call):
+            if event.event in ("degraded", "restored", "gap"):
+                print(f"-- {event.event} {event.data.decode()}", file=sys.stderr, flush=True)
+                continue
+            if event.event == "score" and not args.scores:
+                continue
+            print(event.data.decode() if args.json else _line(event.data), flush=True)
+            shown += 1
+            if shown == args.count:
+                break
+    finally:
+        await hub.aclose()
+    return 0
+
+
+def _line(data: bytes) -> str:
+    record = json.loads(data)
+    clock = time.strftime("%H:%M:%S", time.localtime(record["wall_time"]))
+    llr = "" if record["llr"] is None else f"LLR {record['llr']:+.2f}"
+    what = f"{record['text']} (ended)" if record["kind"] == "end" else record["text"]
+    caller = record["pii"].get("caller", "")
+    reasons = ", ".join(record["reasons"])
+    return (
+        f"{clock}  {record['call_id']:16.16} {record['leg']:6} {what:24} {llr:10} "
+        f"{record['net_speech_s']:6.1f} s speech  {caller}  {reasons}".rstrip()
+    )
