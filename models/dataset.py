@@ -31,7 +31,7 @@ class BatchConfig:
     repository_pairs: float = 0.2  # share of rows in (person, fake) pairs of one repository
     coded: float = 0.4  # share of the rows and pairs not left clean that pass a speech codec first
     paths: Mapping[str, float] = field(  # how often each kind of copy is taken against a plain 1
-        default_factory=lambda: {"hifigan": 3.0, "world": 2.0, "mel-smooth": 0.5}
+        default_factory=lambda: {"hifigan": 3.0, "hifigan-convert": 3.0, "world": 2.0, "mel-smooth": 0.5}
     )
     flatness: float = 0.5  # a group of n clips is drawn with weight n ** flatness: 0 equal groups, 1 equal clips
 

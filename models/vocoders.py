@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d
+from scipy.ndimage import gaussian_filter1d, zoom
 from scipy.signal import istft, resample_poly, stft
 
 with warnings.catch_warnings():  # pyworld still asks for pkg_resources
@@ -227,6 +227,18 @@ class HifiGan:
         out = resample_poly(self.synthesize(mel), 320, 441) * (peak / 0.95)
         return fit_length(out.astype(np.float64), len(signal))
 
+    def convert(self, signal: Signal, rng: np.random.Generator) -> Signal:
+        """The voice of somebody else: pitch and formants moved, mel smoothed as acoustic models do, then the vocoder."""
+        peak = np.abs(signal).max() + 1e-9
+        up = int(rng.integers(380, 520))  # of 441: played faster or slower, which moves pitch and formants together
+        mel = self.mel(resample_poly(signal * (0.95 / peak), up, 320))
+        frames = max(2, round(mel.shape[1] * 441 / up))
+        mel = zoom(mel, (1.0, frames / mel.shape[1]), order=1)  # the old tempo again
+        mel = gaussian_filter1d(mel, rng.uniform(0.01, 1.2), axis=1)
+        mel = gaussian_filter1d(mel, rng.uniform(0.01, 0.8), axis=0)
+        out = resample_poly(self.synthesize(mel), 320, 441) * (peak / 0.95)
+        return fit_length(out.astype(np.float64), len(signal))
+
     def mel(self, wide: Signal) -> Signal:
         """Natural log of mel magnitudes [80, frames]: FFT 1024, hop 256, reflect padding of 384, no centring."""
         padded = np.pad(wide, 384, mode="reflect")
@@ -255,5 +267,6 @@ def vocoders(weights: Path | None) -> dict[str, Vocoder]:
         "griffin-lim": griffin_lim,
     }
     if weights is not None:
-        paths["hifigan"] = HifiGan(weights / "hifigan_v3_fp16.tflite")
+        hifigan = HifiGan(weights / "hifigan_v3_fp16.tflite")
+        paths |= {"hifigan": hifigan, "hifigan-convert": hifigan.convert}
     return paths
