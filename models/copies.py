@@ -46,9 +46,7 @@ class CopyPlan:
 TRAIN_PLAN = CopyPlan(
     {"lpc": 1e9, "mel-smooth": 1e9, "world": 1e9, "hifigan": 62.0, "sinusoidal": 60.0, "hifigan-convert": 62.0}
 )
-DEV_PLAN = CopyPlan(
-    {"griffin-lim": 12.0, "world": 8.0, "lpc": 8.0, "mel-smooth": 8.0, "sinusoidal": 8.0, "hifigan": 8.0}
-)
+DEV_PLAN = CopyPlan({"griffin-lim": 12.0, "world": 8.0, "lpc": 8.0, "mel-smooth": 8.0, "sinusoidal": 8.0, "hifigan": 8.0})
 
 
 def name_seed(text: str) -> int:

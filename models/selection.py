@@ -66,9 +66,7 @@ class DevFigures:
 class Dev:
     """The dev clips under fixed channels, ready to be scored again and again."""
 
-    def __init__(
-        self, store: AudioStore, clips: Sequence[Clip], noises: Sequence[Samples], seconds: float = 6.0
-    ) -> None:
+    def __init__(self, store: AudioStore, clips: Sequence[Clip], noises: Sequence[Samples], seconds: float = 6.0) -> None:
         known = {clip.name: clip for clip in clips}
         self._seconds = seconds
         self.probes = [
