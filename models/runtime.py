@@ -1,7 +1,7 @@
 """Serving a model: one ONNX graph from samples to score, the state of many calls in plain arrays. No torch here.
 
-A call's score is the same bits whoever shares its batch: micro-batches are padded to one fixed number of rows, so the
-matrix products always take the same path through the library.
+A call's score is the same bits whoever shares its batch, and however many do: no operation of the graph mixes rows,
+and ONNX Runtime's fp32 products sum in the same order for any number of them (tested; dynamic int8 would not).
 """
 
 from __future__ import annotations
@@ -22,8 +22,6 @@ from models.calibration import Calibration
 log = logging.getLogger(__name__)
 
 DEFAULT_WEIGHTS = Path(__file__).parent / "weights" / "vivavoce-1.onnx"
-BATCH = 64  # rows of a full micro-batch
-SMALL_BATCH = 8  # rows of a small one: a quiet service should not compute 56 empty rows
 Audio = NDArray[np.int16]
 Scores = NDArray[np.float32]
 State = tuple[NDArray[np.float32], ...]  # named by StreamingModel.state_names, first axis = call
@@ -133,25 +131,9 @@ class OnnxModel:
 
     def step(self, audio: Audio, state: State) -> tuple[Scores, State]:
         """audio int16 [B, chunk_samples] -> raw scores [B] (higher = bona fide) and the state after it."""
-        rows = len(audio)
-        size = SMALL_BATCH if rows <= SMALL_BATCH else -(-rows // BATCH) * BATCH
-        if size == rows:
-            return self._run(audio, state)
-        padded = np.zeros((size, self.chunk_samples), np.int16)
-        padded[:rows] = audio
-        scores, after = self._run(padded, tuple(_pad(s, size) for s in state))
-        return scores[:rows], tuple(s[:rows] for s in after)
-
-    def _run(self, audio: Audio, state: State) -> tuple[Scores, State]:
         feeds = {"audio": audio, **dict(zip(self.state_names, state, strict=True))}
         scores, *after = self._session.run(self._outputs, feeds)
         return scores, tuple(after)
-
-
-def _pad(array: NDArray[np.float32], rows: int) -> NDArray[np.float32]:
-    padded = np.zeros((rows, *array.shape[1:]), np.float32)
-    padded[: len(array)] = array
-    return padded
 
 
 class StateStore:

@@ -1,0 +1,123 @@
+"""The model's promises: causal, exact when streamed, calm about silence."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from models.conformer import FRAME_SAMPLES, ModelConfig, ModelState, StreamingConformer, matrix_flops
+from models.features import HOP, WINDOW, BandFeatures
+
+SMALL = ModelConfig(width=48, blocks=2, heads=4, expansion=2, hidden=32)
+
+
+@pytest.fixture(scope="module", params=["full", "small"])
+def model(request: pytest.FixtureRequest) -> StreamingConformer:
+    torch.manual_seed(3)
+    model = StreamingConformer(SMALL if request.param == "small" else ModelConfig()).eval()
+    for parameter in model.parameters():  # biases by age and norms start at constants; nothing should hide behind that
+        parameter.data += 0.05 * torch.randn_like(parameter)
+    return model
+
+
+def speechlike(seconds: float, calls: int = 2, seed: int = 1) -> torch.Tensor:
+    """Noise in bursts, with digital silence in between."""
+    rng = np.random.default_rng(seed)
+    samples = int(seconds * 8000) // FRAME_SAMPLES * FRAME_SAMPLES
+    level = np.repeat(rng.choice([0.0, 0.01, 0.1, 0.5], size=(calls, samples // 800 + 1)), 800, axis=1)[:, :samples]
+    return torch.from_numpy((rng.standard_normal((calls, samples)) * level).clip(-1, 1).astype(np.float32))
+
+
+@torch.no_grad()
+def test_the_future_never_changes_the_past(model: StreamingConformer) -> None:
+    audio = speechlike(6)
+    other = audio.clone()
+    cut = 100 * FRAME_SAMPLES
+    other[:, cut:] = torch.randn_like(other[:, cut:])
+    first, _ = model(audio)
+    second, _ = model(other)
+    frames = cut // FRAME_SAMPLES
+    # The same products over the same rows; only sums over future zeros may round differently.
+    assert (first[:, :frames] - second[:, :frames]).abs().max() <= 1e-6
+    assert (first[:, frames:] - second[:, frames:]).abs().max() > 1e-3
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("seed", range(4))
+def test_streamed_in_any_chunks_is_the_whole_file(model: StreamingConformer, seed: int) -> None:
+    audio = speechlike(12, seed=seed)
+    whole, after_whole = model(audio)
+    rng, state, start, parts = np.random.default_rng(seed), None, 0, []
+    while start < audio.shape[1]:
+        size = FRAME_SAMPLES * int(rng.integers(1, 20))
+        scores, state = model(audio[:, start : start + size], state)
+        parts.append(scores)
+        start += size
+    assert (torch.cat(parts, dim=1) - whole).abs().max() <= 1e-5
+    assert state is not None
+    for name, one, other in zip(ModelState._fields, state, after_whole, strict=True):
+        assert (one - other).abs().max() <= 1e-3 * max(1.0, float(other.abs().max())), name
+
+
+@torch.no_grad()
+def test_unsynchronised_calls_in_one_batch_score_as_each_alone(model: StreamingConformer) -> None:
+    audio = speechlike(4, calls=3)
+    chunk = 4 * FRAME_SAMPLES
+    states = [model.init_state(1) for _ in range(3)]
+    for index, ahead in enumerate((0, 3, 7)):  # they joined the batch at different times
+        for step in range(ahead):
+            _, states[index] = model(audio[index : index + 1, step * chunk : (step + 1) * chunk], states[index])
+    together = ModelState(*(torch.cat(parts) for parts in zip(*states, strict=True)))
+    now = torch.stack([audio[i, a * chunk : (a + 1) * chunk] for i, a in enumerate((0, 3, 7))])
+    batched, _ = model(now, together)
+    for index in range(3):
+        alone, _ = model(now[index : index + 1], states[index])
+        assert (batched[index] - alone[0]).abs().max() <= 1e-6
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("level", [0.0, 1e-4, 1.0])
+def test_silence_noise_and_clipping_give_finite_scores(model: StreamingConformer, level: float) -> None:
+    audio = (torch.randn(1, 80 * FRAME_SAMPLES) * level).clamp(-1, 1)
+    scores, state = model(audio)
+    assert torch.isfinite(scores).all()
+    assert all(torch.isfinite(part).all() for part in state)
+
+
+@torch.no_grad()
+def test_int16_and_float_audio_are_the_same(model: StreamingConformer) -> None:
+    audio = (speechlike(1) * 32000).to(torch.int16)
+    assert torch.equal(model(audio)[0], model(audio.to(torch.float32) / 32768)[0])
+
+
+@torch.no_grad()
+def test_attention_forgets_beyond_its_history() -> None:
+    torch.manual_seed(0)
+    model = StreamingConformer(SMALL).eval()
+    state = model.init_state(1)
+    assert state.keys_values.shape == (1, SMALL.blocks, SMALL.history, 2 * SMALL.width // SMALL.heads)
+    _, after = model(speechlike(20, calls=1), state)
+    assert after.keys_values.shape == state.keys_values.shape
+
+
+def test_the_shape_is_about_a_million_parameters() -> None:
+    count = sum(p.numel() for p in StreamingConformer().parameters())
+    assert 0.7e6 < count < 1.3e6
+    assert 40e6 < matrix_flops(ModelConfig(), 25) < 90e6
+
+
+def test_band_energies_are_those_of_a_textbook_transform() -> None:
+    features = BandFeatures(40, 2.0)
+    rng = np.random.default_rng(0)
+    signal = rng.standard_normal(WINDOW + 4 * HOP).astype(np.float32)
+    got = features.log_bands(torch.from_numpy(signal)[None, :], 5)[0].numpy()
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * (np.arange(WINDOW) + 0.5) / WINDOW)
+    centres = np.linspace(60, 3950, 40)
+    width = centres[1] - centres[0]
+    for frame in range(5):
+        power = np.abs(np.fft.rfft(signal[frame * HOP : frame * HOP + WINDOW] * window, 256)) ** 2
+        bins = np.arange(129) * 31.25
+        inside = (bins >= np.floor(60 / 31.25) * 31.25) & (bins <= np.ceil(3950 / 31.25) * 31.25)
+        want = [(np.maximum(0, 1 - np.abs(bins - c) / width) * power * inside).sum() for c in centres]
+        np.testing.assert_allclose(got[frame], np.log(np.array(want) + 1e-5), atol=2e-3)
