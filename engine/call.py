@@ -235,7 +235,7 @@ class Call:
 
     def _move(self, signal: Signal, target: Verdict, reason: str = "") -> None:
         before, before_reason = self.state, self._reason
-        if target not in TRANSITIONS[before, signal]:
+        if target not in TRANSITIONS.get((before, signal), frozenset()):
             raise AssertionError(f"{signal} moves {before} to {target}, which the table does not know")
         self.state, self._reason = target, reason
         if target is not before or reason != before_reason:

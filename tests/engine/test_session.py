@@ -1,0 +1,112 @@
+"""A session: frames in, records out, and a fault that costs one call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine.audio import AudioFrame, Chunk
+from engine.call import Call, CallConfig, CallInfo
+from engine.events import Tag, Verdict
+from engine.policy import Calibration, PolicyConfig
+from engine.session import Session
+
+CONFIG = CallConfig(policy=PolicyConfig(Calibration(1.0, 0.0, 0.0, 1.0), -2.0, 2.0, min_speech_s=0.5))
+FRAME = AudioFrame(np.full(160, 500, np.int16), 8000, 0)
+
+
+class FakeScorer:
+    def __init__(self) -> None:
+        self.chunks: list[Chunk] = []
+        self.closed = 0
+        self.room = True
+
+    def open(self, listener: Any) -> Any:
+        return listener
+
+    def submit(self, lane: Any, chunk: Chunk) -> bool:
+        self.chunks.append(chunk)
+        return self.room
+
+    def close(self, lane: Any) -> None:
+        self.closed += 1
+
+
+@pytest.fixture
+def scorer() -> FakeScorer:
+    return FakeScorer()
+
+
+def make(scorer: FakeScorer, vad: Any = lambda pcm, rate: True) -> tuple[Session, list[tuple[Tag, float]]]:
+    out: list[tuple[Tag, float]] = []
+    session = Session(Call(CallInfo("c"), CONFIG, vad, 0.0), scorer, lambda tag, at: out.append((tag, at)))  # type: ignore[arg-type]
+    session.begin(0.0)
+    return session, out
+
+
+def test_chunks_go_to_the_scorer_and_tags_to_the_publisher(scorer: FakeScorer) -> None:
+    session, out = make(scorer)
+    for index in range(80):
+        session.on_frame(FRAME, index * 0.02)
+        while scorer.chunks:
+            session.on_score(-5.0, scorer.chunks.pop(0), index * 0.02 + 0.01)
+    verdicts = [tag.tag for tag, _ in out if tag.kind == "tag"]
+    assert verdicts == [Verdict.LISTENING, Verdict.UNCERTAIN, Verdict.DEEPFAKE_LIKELY]
+    assert session.latest.tag is Verdict.DEEPFAKE_LIKELY
+
+
+def test_latency_is_counted_from_the_chunk_s_last_packet(scorer: FakeScorer) -> None:
+    session, out = make(scorer)
+    for index in range(8):
+        session.on_frame(FRAME, 7.0 + index * 0.02)
+    session.on_score(1.0, scorer.chunks[0], 99.0)
+    assert out[-1][0].kind == "score"
+    assert out[-1][1] == pytest.approx(7.14)
+
+
+def test_a_dropped_chunk_makes_the_call_unknown(scorer: FakeScorer) -> None:
+    session, out = make(scorer)
+    scorer.room = False
+    for index in range(8):
+        session.on_frame(FRAME, index * 0.02)
+    assert out[-1][0].tag is Verdict.UNKNOWN
+    assert out[-1][0].reasons == ("overload",)
+    assert session.overload_dropped == 1
+
+
+def test_a_fault_in_one_call_ends_it_with_a_record(scorer: FakeScorer) -> None:
+    def broken(pcm: bytes, rate: int) -> bool:
+        raise RuntimeError("boom")
+
+    session, out = make(scorer, broken)
+    session.on_frame(FRAME, 1.0)
+    assert out[-1][0].kind == "end"
+    assert out[-1][0].reasons[0] == "error"
+    assert scorer.closed == 1
+    session.on_frame(FRAME, 2.0)  # nothing more is heard of it
+    assert out[-1][0].kind == "end"
+
+
+def test_ticks_notice_missing_audio(scorer: FakeScorer) -> None:
+    session, out = make(scorer)
+    session.on_tick(4.9)
+    assert len(out) == 1
+    session.on_tick(5.1)
+    assert out[-1][0].reasons == ("no-audio",)
+
+
+def test_closing_twice_says_it_once(scorer: FakeScorer) -> None:
+    session, out = make(scorer)
+    session.close("closed", 1.0)
+    session.close("closed", 2.0)
+    assert [tag.kind for tag, _ in out] == ["tag", "end"]
+
+
+def test_a_call_that_could_not_be_opened_leaves_no_record(scorer: FakeScorer) -> None:
+    out: list[Tag] = []
+    session = Session(Call(CallInfo("c"), CONFIG, lambda p, r: True, 0.0), scorer, lambda tag, at: out.append(tag))  # type: ignore[arg-type]
+    session.abandon()
+    session.close("closed", 1.0)
+    assert out == []
