@@ -174,10 +174,11 @@ def speech_frames(samples: Samples) -> NDArray[np.float32]:
     return speech
 
 
-def read_noises(folder: Path, *, hold_out: bool) -> tuple[list[Samples], list[Samples]]:
+def read_noises(folder: Path, *, hold_out: bool, split: str = "train") -> tuple[list[Samples], list[Samples]]:
     """(noises, room responses) of the corpus's noise folder that may be trained on.
 
-    `hold_out=True` returns the fifth of the noises kept for dev instead, and no rooms. Empty lists without a manifest.
+    `hold_out=True` returns the fifth of the noises kept for dev instead, and no rooms. Dev has no noises of its own;
+    of another split than train all noises are returned. Empty lists without a manifest.
     """
     import csv
 
@@ -185,10 +186,10 @@ def read_noises(folder: Path, *, hold_out: bool) -> tuple[list[Samples], list[Sa
     if not manifest.is_file():
         return [], []
     with manifest.open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["split"] == "train"]
+        rows = [row for row in csv.DictReader(file) if row["split"] == split]
     noises = [row for row in rows if row["kind"] not in ("rir", "device_ir")]
     rooms = [row for row in rows if row["kind"] == "rir"]
-    kept = [row for i, row in enumerate(noises) if (i % 5 == 0) == hold_out]
+    kept = [row for i, row in enumerate(noises) if split != "train" or (i % 5 == 0) == hold_out]
     return (
         [read_speech(folder / row["path"]) for row in kept],
         [] if hold_out else [read_speech(folder / row["path"]) for row in rooms],

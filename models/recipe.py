@@ -108,6 +108,17 @@ def ship(model: StreamingConformer, places: Places, dev: AudioStore, provenance:
     return found
 
 
+def measure(weights: Path, places: Places, split: str) -> dict[str, Any]:
+    """Figures of finished weights on a split they were not calibrated on; nothing is fitted here."""
+    model = load_model(weights)
+    store, clips = AudioStore(places.cache / split), read_corpus(places.corpus, [split])
+    add_originals(store, clips)
+    noises = read_noises(places.corpus / "noise", hold_out=True, split=split)[0]
+    scored = calibrate.screen(model, trials_of(store, clips), noises)
+    thresholds = Thresholds(model.info.deepfake_llr, model.info.human_llr)
+    return report.figures(scored, model.info.calibration, thresholds)
+
+
 def _info(version: str, calibration: Calibration, thresholds: Thresholds, provenance: dict[str, Any]) -> ModelInfo:
     return ModelInfo(
         version=version,
