@@ -7,6 +7,7 @@ one generator, so a seed fixes the whole run.
 
 from __future__ import annotations
 
+import csv
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -180,8 +181,6 @@ def read_noises(folder: Path, *, hold_out: bool, split: str = "train") -> tuple[
     `hold_out=True` returns the fifth of the noises kept for dev instead, and no rooms. Dev has no noises of its own;
     of another split than train all noises are returned. Empty lists without a manifest.
     """
-    import csv
-
     manifest = folder / "manifest.csv"
     if not manifest.is_file():
         return [], []

@@ -1,0 +1,117 @@
+"""The whole road from a corpus folder to weights that load, and the tables that report on them."""
+
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="training needs the extra 'train'")
+pytest.importorskip("pyworld", reason="copy-synthesis needs the extra 'train'")
+
+from models import recipe, report
+from models.calibrate import Recording, Scored, Thresholds
+from models.calibration import Calibration
+from models.copies import CopyPlan
+from models.dataset import BatchConfig, read_noises
+from models.recipe import Places, call_keys
+from models.runtime import load_model
+from models.train import TrainConfig
+from tests.models.test_copies import voice
+from tests.models.test_corpus import write_wav
+from tests.models.test_training import TINY
+from vivavoce import train as command
+
+COLUMNS = ("path", "split", "label", "generator", "generator_family", "speaker", "repo", "duration_s")
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seconds each: three people and three fakes in train, as many in dev, one noise."""
+    folder = tmp_path_factory.mktemp("corpus")
+    rows = []
+    for split in ("train", "dev"):
+        for i in range(6):
+            fake = i % 2
+            name = f"{split}{i}.wav"
+            write_wav(folder / name, voice(4.5, 110 + 25 * i, i))
+            rows.append((name, split, "spoof" if fake else "bonafide", "g" if fake else "", "f", f"s{i}", "o/r", 4.5))
+    with (folder / "manifest.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([COLUMNS, *rows])
+    (folder / "noise").mkdir()
+    noise = (900 * np.random.default_rng(0).standard_normal(32000)).astype(np.int16)
+    write_wav(folder / "noise/n.wav", noise)
+    (folder / "noise/manifest.csv").write_text("path,kind,split\nn.wav,car,train\nn.wav,car,eval\n")
+    return folder
+
+
+def test_noises_of_dev_are_kept_out_of_training(corpus: Path) -> None:
+    assert len(read_noises(corpus / "noise", hold_out=True)[0]) == 1
+    assert len(read_noises(corpus / "noise", hold_out=False)[0]) == 0
+    assert len(read_noises(corpus / "noise", hold_out=True, split="eval")[0]) == 1
+    assert read_noises(corpus / "nowhere", hold_out=True) == ([], [])
+
+
+def test_from_corpus_to_weights_that_serve(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recipe, "TRAIN_PLAN", CopyPlan({"lpc": 10}))
+    monkeypatch.setattr(recipe, "DEV_PLAN", CopyPlan({"griffin-lim": 10}))
+    places = Places(corpus, None, tmp_path / "run", tmp_path / "cache", tmp_path / "tiny-1.onnx")
+    config = TrainConfig(steps=4, judge_every=2, model=TINY, bfloat16=False, batch=BatchConfig(rows=4, crop_s=1.6))
+    found = recipe.from_corpus(places, config)
+    model = load_model(tmp_path / "tiny-1.onnx")
+    assert model.info.trained
+    assert (model.version, model.chunk_samples) == ("tiny-1", 1280)
+    assert -20 < model.info.deepfake_llr < model.info.human_llr < 20
+    assert model.info.provenance["steps"] in (2, 4)
+    assert model.info.provenance["onnx_difference"] <= 1e-5
+    assert "| copies" not in (tmp_path / "run/dev_figures.md").read_text()
+    assert isinstance(found["cells"], list)
+    before = (tmp_path / "run/last.pt").stat().st_mtime_ns
+    recipe.from_corpus(places, config)  # nothing left to train
+    assert (tmp_path / "run/last.pt").stat().st_mtime_ns == before
+
+
+def scored(person: bool, llr: float, condition: str = "g711", repo: str = "o/a") -> Scored:
+    recording = Recording(np.zeros(0, np.int16), person, "clip", repo, "tts", "g", seen=not person)
+    return Scored(recording, condition, llr, 4.0)
+
+
+def test_figures_count_people_accused_and_fakes_caught() -> None:
+    rows = [scored(True, x) for x in (-3, 1, 2, 3, 4)] + [scored(False, x) for x in (-5, -4, -2, 0, 5)]
+    found = report.figures(rows, Calibration(1, 0, 0, 1), Thresholds(-2.5, 1))
+    (cell,) = found["cells"]
+    assert (cell["condition"], cell["span"], cell["bonafide"], cell["spoof"]) == ("g711", "clip", 5, 5)
+    assert cell["accused"] == pytest.approx(0.2)
+    assert cell["caught"] == pytest.approx(0.4)
+    assert found["false_positives"] == [("o/a", 5, 1)]
+    assert found["families"]["tts"]["spoof"] == 5
+    assert list(found["seen"]) == ["True"]
+    text = report.as_text(found)
+    assert "| g711 | whole clip | 5 / 5 |" in text
+    assert "| o/a | 5 | 1 |" in text
+
+
+def test_small_cells_are_not_reported() -> None:
+    rows = [scored(True, 1.0), scored(False, -1.0)]
+    assert report.figures(rows, Calibration(1, 0, 0, 1), Thresholds(-1, 1))["cells"] == []
+
+
+def test_calls_join_one_person_or_one_generator(corpus: Path) -> None:
+    keys = call_keys(recipe.read_corpus(corpus, ["dev"])[:2])
+    assert keys == ["p:s0", "g:g:o/r"]
+
+
+def test_the_command_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import argparse
+
+    parser = argparse.ArgumentParser()
+    command.configure(parser)
+    args = parser.parse_args(["--corpus", str(tmp_path), "--run", str(tmp_path / "r"), "--cache", str(tmp_path / "c")])
+    with pytest.raises(FileNotFoundError, match=r"manifest\.csv does not exist"):
+        command.run(args)
+    monkeypatch.setattr(command, "NEEDED", ("torch", "no_such_package"))
+    with pytest.raises(command.ConfigError, match="training needs no_such_package"):
+        command.run(args)
