@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.features import HOP, TAIL, WINDOW, BandFeatures, decay_matrix, dft_matrix
+from models.features import HOP, TAIL, WINDOW, BandFeatures, decay_matrix, half_dft
 
 SUBSAMPLING = 4  # 10 ms feature frames to one 40 ms frame of the model
 FRAME_SAMPLES = HOP * SUBSAMPLING
@@ -242,7 +242,7 @@ class StreamingConformer(nn.Module):
 
 def matrix_flops(config: ModelConfig, frames: int) -> float:
     """Floating-point operations of all matrix products and convolutions for `frames` frames of one call."""
-    d, (first, second), bins = config.width, config.channels, dft_matrix()[0].shape[1]
+    d, (first, second), bins = config.width, config.channels, half_dft()[0].shape[1]
     front = SUBSAMPLING * (WINDOW * bins + bins * config.bands + SUBSAMPLING * frames * (1 + config.bands))
     front += 2 * (config.bands // 2) * 9 * first + (config.bands // 4) * 9 * first * second
     front += second * (config.bands // 4) * d
