@@ -10,6 +10,7 @@ Shapes: B calls, T frames of 40 ms (320 samples at 8 kHz), D the model's width.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.features import HOP, TAIL, WINDOW, BandFeatures, decay_matrix, half_dft
+from models.features import FFT, HOP, TAIL, WINDOW, BandFeatures, decay_matrix
 
 SUBSAMPLING = 4  # 10 ms feature frames to one 40 ms frame of the model
 FRAME_SAMPLES = HOP * SUBSAMPLING
@@ -49,15 +50,27 @@ class BlockState(NamedTuple):
 
 
 class ModelState(NamedTuple):
-    """What the model remembers of a call; the names are those of the ONNX inputs."""
+    """What the model remembers of a call."""
 
     tail: Tensor  # [B, 120] samples
     mean: Tensor  # [B, 1 + bands]
-    front1: Tensor  # [B, 1, bands]
-    front2: Tensor  # [B, channels[0], bands / 2]
-    keys_values: Tensor  # [B, blocks, history, 2 * D / heads]
-    convolution: Tensor  # [B, blocks, kernel - 1, D]
+    front: Tensor  # [B, 3, bands]: features that the two convolutions still reach
+    blocks: tuple[BlockState, ...]
     statistics: Tensor  # [B, 1 + 2 * D]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Flat, under the names that the ONNX inputs have."""
+        named = {"tail": self.tail, "mean": self.mean, "front": self.front}
+        for index, block in enumerate(self.blocks):
+            named |= {f"keys_values{index}": block.keys_values, f"convolution{index}": block.convolution}
+        return named | {"statistics": self.statistics}
+
+    @classmethod
+    def of(cls, tensors: Sequence[Tensor]) -> ModelState:
+        """The inverse of tensors().values()."""
+        tail, mean, front, *blocks, statistics = tensors
+        pairs = zip(blocks[::2], blocks[1::2], strict=True)
+        return cls(tail, mean, front, tuple(BlockState(*pair) for pair in pairs), statistics)
 
 
 class FrontEnd(nn.Module):
@@ -70,13 +83,15 @@ class FrontEnd(nn.Module):
         self.conv2 = nn.Conv2d(first, second, 3, stride=2, padding=(0, 1))
         self.linear = nn.Linear(second * (config.bands // 4), config.width)
 
-    def forward(self, features: Tensor, past1: Tensor, past2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        x = torch.cat([past1.unsqueeze(2), features.unsqueeze(1)], dim=2)  # [B, 1, 1 + 4T, bands]
-        y = F.silu(self.conv1(x))
-        z = torch.cat([past2.unsqueeze(2), y], dim=2)
-        z = F.silu(self.conv2(z))
-        out = self.linear(z.transpose(1, 2).flatten(2))
-        return out, features[:, -1:], y[:, :, -1]
+    def forward(self, features: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        """features [B, 4T, bands] after past [B, 3, bands] -> rows [B * T, width] and the past of what follows.
+
+        With three past rows the first convolution makes its last output of before once more: cheaper than to carry it.
+        """
+        whole = torch.cat([past, features], dim=1)
+        y = F.silu(self.conv1(whole.unsqueeze(1)))  # [B, channels, 2T + 1, bands / 2]
+        z = F.silu(self.conv2(y)).transpose(1, 2)
+        return self.linear(z.reshape(-1, self.linear.in_features)), whole[:, -3:]
 
 
 class FeedForward(nn.Module):
@@ -105,15 +120,15 @@ class Attention(nn.Module):
         self.age_bias = nn.Parameter(torch.zeros(config.heads, config.history))
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
-        frames, width = int(x.shape[1]), int(x.shape[2])
+    def forward(self, x: Tensor, past: Tensor, frames: int) -> tuple[Tensor, Tensor]:
+        width = int(x.shape[1])
         projected = self.project(self.norm(x))
-        # Queries of one frame's heads lie side by side, so [B, T, D] reads as [B, T * heads, size] without a copy.
-        queries = projected[:, :, :width].reshape(-1, frames * self.heads, self.size)
-        keys_values = torch.cat([past, projected[:, :, width:]], dim=1)
+        # Queries of one frame's heads lie side by side, so [B * T, D] reads as [B, T * heads, size] without a copy.
+        queries = projected[:, :width].reshape(-1, frames * self.heads, self.size)
+        keys_values = torch.cat([past, projected[:, width:].reshape(-1, frames, 2 * self.size)], dim=1)
         keys, values = keys_values[:, :, : self.size], keys_values[:, :, self.size :]
         scores = torch.matmul(queries * self.size**-0.5, keys.transpose(1, 2)) + self.bias(frames)
-        context = torch.matmul(scores.softmax(dim=2), values).reshape(-1, frames, width)
+        context = torch.matmul(scores.softmax(dim=2), values).reshape(-1, width)
         return x + self.dropout(self.out(context)), keys_values[:, -self.history :]
 
     def bias(self, frames: int) -> Tensor:
@@ -138,14 +153,17 @@ class Convolution(nn.Module):
         self.out = nn.Linear(config.width, config.width)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
-        value, gate = self.gate(self.norm(x)).chunk(2, dim=2)
-        y = torch.cat([past, value * torch.sigmoid(gate)], dim=1)
-        z = self.depthwise(y.transpose(1, 2).unsqueeze(2)).squeeze(2).transpose(1, 2)
+    def forward(self, x: Tensor, past: Tensor, frames: int) -> tuple[Tensor, Tensor]:
+        width = int(x.shape[1])
+        value, gate = self.gate(self.norm(x)).chunk(2, dim=1)
+        y = torch.cat([past, (value * torch.sigmoid(gate)).reshape(-1, frames, width)], dim=1)
+        z = self.depthwise(y.transpose(1, 2).unsqueeze(2)).squeeze(2).transpose(1, 2).reshape(-1, width)
         return x + self.dropout(self.out(F.silu(self.norm2(z)))), y[:, -(self.kernel - 1) :]
 
 
 class Block(nn.Module):
+    """One Conformer block on rows [B * T, D]: as plain matrices, products and their biases are one operation."""
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.feed1 = FeedForward(config)
@@ -153,9 +171,9 @@ class Block(nn.Module):
         self.convolution = Convolution(config)
         self.feed2 = FeedForward(config)
 
-    def forward(self, x: Tensor, state: BlockState) -> tuple[Tensor, BlockState]:
-        x, keys_values = self.attention(self.feed1(x), state.keys_values)
-        x, convolution = self.convolution(x, state.convolution)
+    def forward(self, x: Tensor, state: BlockState, frames: int) -> tuple[Tensor, BlockState]:
+        x, keys_values = self.attention(self.feed1(x), state.keys_values, frames)
+        x, convolution = self.convolution(x, state.convolution, frames)
         return self.feed2(x), BlockState(keys_values, convolution)
 
 
@@ -171,18 +189,25 @@ class Head(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.decay = math.exp(-FRAME_SAMPLES / 8000 / config.memory_s)
 
-    def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        h = self.norm(x)
+    def forward(self, x: Tensor, past: Tensor, frames: int, *, last: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+        """Rows [B * T, D], past [B, 1 + 2 * D] -> scores [B, T], embeddings [B, T, hidden], the past of what follows.
+
+        With `last`, scores and embeddings of the last frame only (T = 1 in the shapes).
+        """
+        h, width = self.norm(x), int(x.shape[1])
         weight = torch.sigmoid(self.weight(h))
-        inner, carried = decay_matrix(int(x.shape[1]), self.decay, x)
-        terms = torch.cat([weight, weight * h, weight * h * h], dim=2)
+        inner, carried = decay_matrix(frames, self.decay, x)
+        terms = torch.cat([weight, weight * h, weight * h * h], dim=1).reshape(-1, frames, 1 + 2 * width)
+        if last:
+            inner, carried, frames = inner[-1:], carried[-1:], 1
         sums = torch.matmul(inner, terms) + carried * past[:, None, :]
-        total = sums[:, :, :1] + 0.1
-        width = int(x.shape[2])
-        mean = sums[:, :, 1 : 1 + width] / total
-        deviation = torch.sqrt(F.relu(sums[:, :, 1 + width :] / total - mean * mean) + 1e-4)
-        embedding = F.silu(self.embed(torch.cat([mean, deviation], dim=2)))
-        return self.score(self.dropout(embedding)).squeeze(2), embedding, sums[:, -1]
+        flat = sums.reshape(-1, 1 + 2 * width)
+        total = flat[:, :1] + 0.1
+        mean = flat[:, 1 : 1 + width] / total
+        deviation = torch.sqrt(F.relu(flat[:, 1 + width :] / total - mean * mean) + 1e-4)
+        embedding = F.silu(self.embed(torch.cat([mean, deviation], dim=1)))
+        scores = self.score(self.dropout(embedding)).reshape(-1, frames)
+        return scores, embedding.reshape(-1, frames, embedding.shape[1]), sums[:, -1]
 
 
 class StreamingConformer(nn.Module):
@@ -199,50 +224,51 @@ class StreamingConformer(nn.Module):
     def init_state(self, batch: int) -> ModelState:
         """The state before a call: zeros."""
         c, device = self.config, self.head.score.weight.device
-        shapes = (
-            (TAIL,),
-            (1 + c.bands,),
-            (1, c.bands),
-            (c.channels[0], c.bands // 2),
-            (c.blocks, c.history, 2 * c.width // c.heads),
-            (c.blocks, c.kernel - 1, c.width),
-            (1 + 2 * c.width,),
-        )
-        return ModelState(*(torch.zeros(batch, *shape, device=device) for shape in shapes))
 
-    def forward(self, audio: Tensor, state: ModelState | None = None) -> tuple[Tensor, ModelState]:
-        """audio [B, n] in +-1 (or int16), n a multiple of 320 -> scores [B, n / 320] and the state after them."""
-        scores, _, after = self.embed(audio, state)
+        def zeros(*shape: int) -> Tensor:
+            return torch.zeros(batch, *shape, device=device)
+
+        blocks = tuple(
+            BlockState(zeros(c.history, 2 * c.width // c.heads), zeros(c.kernel - 1, c.width)) for _ in range(c.blocks)
+        )
+        return ModelState(zeros(TAIL), zeros(1 + c.bands), zeros(3, c.bands), blocks, zeros(1 + 2 * c.width))
+
+    def forward(self, audio: Tensor, state: ModelState | None = None, *, last: bool = False) -> tuple[Tensor, ModelState]:
+        """audio [B, n] in +-1 (or int16), n a multiple of 320 -> scores [B, n / 320] and the state after them.
+
+        With `last`, only the last frame's score [B, 1]: what a chunk of a live call is asked for.
+        """
+        scores, _, after = self.embed(audio, state, last=last)
         return scores, after
 
-    def embed(self, audio: Tensor, state: ModelState | None = None) -> tuple[Tensor, Tensor, ModelState]:
+    def embed(
+        self, audio: Tensor, state: ModelState | None = None, *, last: bool = False
+    ) -> tuple[Tensor, Tensor, ModelState]:
         """As forward, with the embeddings [B, T, hidden] behind the scores."""
         if state is None:
             state = self.init_state(audio.shape[0])
         if audio.dtype == torch.int16:
             audio = audio.to(torch.float32) * (1 / 32768)
         x, tail, mean = self.features(audio, state.tail, state.mean)
-        return self.embed_features(x, state._replace(tail=tail, mean=mean))
+        return self.embed_features(x, state._replace(tail=tail, mean=mean), last=last)
 
-    def embed_features(self, features: Tensor, state: ModelState) -> tuple[Tensor, Tensor, ModelState]:
+    def embed_features(
+        self, features: Tensor, state: ModelState, *, last: bool = False
+    ) -> tuple[Tensor, Tensor, ModelState]:
         """The model behind its front end: features [B, 4T, bands] -> scores [B, T], embeddings, state."""
-        x, front1, front2 = self.front(features, state.front1, state.front2)
-        keys_values, convolution = [], []
-        for index, block in enumerate(self.blocks):
-            x, after = block(x, BlockState(state.keys_values[:, index], state.convolution[:, index]))
-            keys_values.append(after.keys_values)
-            convolution.append(after.convolution)
-        scores, embedding, statistics = self.head(x, state.statistics)
-        after_state = ModelState(
-            state.tail, state.mean, front1, front2,
-            torch.stack(keys_values, 1), torch.stack(convolution, 1), statistics,
-        )  # fmt: skip
-        return scores, embedding, after_state
+        frames = int(features.shape[1]) // SUBSAMPLING
+        x, front = self.front(features, state.front)
+        blocks = []
+        for block, before in zip(self.blocks, state.blocks, strict=True):
+            x, after = block(x, before, frames)
+            blocks.append(after)
+        scores, embedding, statistics = self.head(x, state.statistics, frames, last=last)
+        return scores, embedding, ModelState(state.tail, state.mean, front, tuple(blocks), statistics)
 
 
 def matrix_flops(config: ModelConfig, frames: int) -> float:
     """Floating-point operations of all matrix products and convolutions for `frames` frames of one call."""
-    d, (first, second), bins = config.width, config.channels, half_dft()[0].shape[1]
+    d, (first, second), bins = config.width, config.channels, FFT // 2
     front = SUBSAMPLING * (WINDOW * bins + bins * config.bands + SUBSAMPLING * frames * (1 + config.bands))
     front += 2 * (config.bands // 2) * 9 * first + (config.bands // 4) * 9 * first * second
     front += second * (config.bands // 4) * d
@@ -250,5 +276,5 @@ def matrix_flops(config: ModelConfig, frames: int) -> float:
     attention = d * (d + 2 * size) + d * d + 2 * d * (config.history + frames)
     convolution = 2 * d * d + config.kernel * d + d * d
     block = 4 * d * d * config.expansion + attention + convolution
-    head = d + frames * (1 + 2 * d) + 2 * d * config.hidden + config.hidden
+    head = d + 1 + 2 * d + (2 * d * config.hidden + config.hidden) / frames  # pooled and scored once a chunk
     return 2.0 * frames * (front + config.blocks * block + head)

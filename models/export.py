@@ -29,8 +29,8 @@ class ChunkStep(nn.Module):
         self.model = model
 
     def forward(self, audio: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        scores, after = self.model(audio.to(torch.float32) * (1 / 32768), ModelState(*state))
-        return (scores[:, -1], *after)
+        scores, after = self.model(audio.to(torch.float32) * (1 / 32768), ModelState.of(state), last=True)
+        return (scores[:, 0], *after.tensors().values())
 
 
 def untrained_info(version: str, chunk_samples: int) -> ModelInfo:
@@ -60,14 +60,14 @@ def export(model: StreamingConformer, path: Path, info: ModelInfo | None = None,
 
 
 def _write_graph(model: StreamingConformer, path: Path, samples: int) -> None:
-    state = model.init_state(2)
+    state = model.init_state(2).tensors()
     audio = torch.zeros(2, samples, dtype=torch.int16)
-    names = list(ModelState._fields)
+    names = list(state)
     outputs = ["scores", *(f"{name}_out" for name in names)]
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the tracer warns of shapes that are constants on purpose
         torch.onnx.export(
-            ChunkStep(model).eval(), (audio, *state), str(path), dynamo=False, opset_version=OPSET,
+            ChunkStep(model).eval(), (audio, *state.values()), str(path), dynamo=False, opset_version=OPSET,
             input_names=["audio", *names], output_names=outputs,
             dynamic_axes={name: {0: "calls"} for name in ["audio", *names, *outputs]},
         )  # fmt: skip

@@ -25,27 +25,27 @@ FLOOR = 1e-5  # power added before the logarithm: about white noise at -69 dBFS,
 PRIOR_FRAMES = 20.0  # how many frames of the learned long-term mean a call starts with
 
 
-def half_dft() -> tuple[Tensor, Tensor, int, int]:
-    """Windowed cosines and sines [WINDOW / 2, bins] about a frame's centre, and the first and last bin they cover.
+def split_dft() -> tuple[Tensor, Tensor]:
+    """Windowed cosines and sines [2, WINDOW / 2, FFT / 4] over a frame's even and its odd samples, bins 1 to FFT / 4.
 
-    Power does not depend on where phase is counted from. From the centre a frame is an even and an odd half, and each
-    needs only its own half of the products: half the work of the plain transform.
+    With E and O the transforms of the even and of the odd samples, bin k of the frame has the power |E + O|^2 and bin
+    FFT / 2 - k the power |E - O|^2 (Cooley and Tukey's first step): half the products of the plain transform.
     """
-    first = math.floor(LOW_HZ * FFT / RATE)
-    last = math.ceil(HIGH_HZ * FFT / RATE)
-    n = torch.arange(WINDOW // 2, dtype=torch.float64) + 0.5  # samples from the centre
-    bins = torch.arange(first, last + 1, dtype=torch.float64)
-    hann = 0.5 + 0.5 * torch.cos(2 * math.pi * n / WINDOW)
-    phase = 2 * math.pi * n[:, None] * bins[None, :] / FFT
-    return (torch.cos(phase) * hann[:, None]).float(), (torch.sin(phase) * hann[:, None]).float(), first, last
+    n = torch.arange(WINDOW, dtype=torch.float64).reshape(WINDOW // 2, 2).T  # [2, WINDOW / 2]: even, odd
+    bins = torch.arange(1, FFT // 4 + 1, dtype=torch.float64)
+    hann = 0.5 - 0.5 * torch.cos(2 * math.pi * (n + 0.5) / WINDOW)
+    phase = 2 * math.pi * n[:, :, None] * bins / FFT
+    return (torch.cos(phase) * hann[:, :, None]).float(), (torch.sin(phase) * hann[:, :, None]).float()
 
 
-def band_matrix(bands: int, first: int, last: int) -> Tensor:
-    """Triangular bands on a linear scale [bins, bands]."""
+def band_matrix(bands: int) -> Tensor:
+    """Triangular bands on a linear scale [FFT / 2, bands], rows in the order of log_bands: bins 1, 2 ... then 127, 126 ..."""
     centres = torch.linspace(LOW_HZ, HIGH_HZ, bands, dtype=torch.float64)
     width = max(float(centres[1] - centres[0]), RATE / FFT)
-    frequencies = torch.arange(first, last + 1, dtype=torch.float64) * RATE / FFT
+    rising = torch.arange(1, FFT // 4 + 1, dtype=torch.float64)
+    frequencies = torch.cat([rising, FFT // 2 - rising]) * RATE / FFT
     triangle = (1 - (frequencies[:, None] - centres[None, :]).abs() / width).clamp_min(0)
+    triangle[-1] = 0  # bin FFT / 4 comes out of both halves: count it once
     return triangle.float()
 
 
@@ -67,16 +67,14 @@ class BandFeatures(nn.Module):
 
     cosines: Tensor
     sines: Tensor
-    mirror: Tensor
     bands: Tensor
 
     def __init__(self, bands: int, mean_s: float) -> None:
         super().__init__()
-        cosines, sines, first, last = half_dft()
+        cosines, sines = split_dft()
         self.register_buffer("cosines", cosines, persistent=False)
         self.register_buffer("sines", sines, persistent=False)
-        self.register_buffer("mirror", torch.arange(WINDOW // 2 - 1, -1, -1), persistent=False)
-        self.register_buffer("bands", band_matrix(bands, first, last), persistent=False)
+        self.register_buffer("bands", band_matrix(bands), persistent=False)
         self.prior = nn.Parameter(torch.full((bands,), -4.0))
         self.scale = 1 / 3.0  # log energies of speech spread about this much around their mean
         self.decay = math.exp(-HOP / RATE / mean_s)
@@ -89,14 +87,15 @@ class BandFeatures(nn.Module):
 
     def log_bands(self, samples: Tensor, frames: int) -> Tensor:
         """[B, TAIL + T * HOP] samples -> [B, T, bands] log energies. A frame is five half-hops of 40 samples."""
-        halves = samples.reshape(samples.shape[0], -1, HOP // 2)
-        parts = [halves[:, k : k + 2 * frames - 1 : 2] for k in range(WINDOW // (HOP // 2))]
-        frame = torch.cat(parts, dim=2)
-        right = frame[:, :, WINDOW // 2 :]
-        left = torch.index_select(frame, 2, self.mirror)
-        real = torch.matmul(right + left, self.cosines)
-        imaginary = torch.matmul(right - left, self.sines)
-        return torch.log(torch.matmul(real * real + imaginary * imaginary, self.bands) + FLOOR)
+        phases = samples.reshape(samples.shape[0], -1, 2).permute(2, 0, 1)  # [2, B, n / 2]: even samples, odd samples
+        halves = phases.reshape(2, samples.shape[0], -1, HOP // 4)
+        parts = [halves[:, :, k : k + 2 * frames - 1 : 2] for k in range(WINDOW // (HOP // 2))]
+        frame = torch.cat(parts, dim=3).reshape(2, -1, WINDOW // 2)
+        real, imaginary = torch.matmul(frame, self.cosines), torch.matmul(frame, self.sines)
+        low = torch.square(real[0] + real[1]) + torch.square(imaginary[0] + imaginary[1])
+        high = torch.square(real[0] - real[1]) + torch.square(imaginary[0] - imaginary[1])
+        energies = torch.matmul(torch.cat([low, high], dim=1), self.bands)
+        return torch.log(energies + FLOOR).reshape(-1, frames, self.bands.shape[1])
 
     def normalise(self, energies: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
         """Take off the running mean of the frames with sound; silence and lost packets do not move it."""

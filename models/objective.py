@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.conformer import FRAME_SAMPLES, BlockState, StreamingConformer
+from models.conformer import FRAME_SAMPLES, SUBSAMPLING, StreamingConformer
 from models.dataset import Batch
 from models.features import RATE
 
@@ -70,11 +70,12 @@ def training_scores(
     features, _, _ = model.features(samples, state.tail, state.mean)
     if mask is not None:
         features = features * torch.from_numpy(band_masks(features.shape[0], features.shape[2], mask, rng)).to(features)
+    frames = features.shape[1] // SUBSAMPLING
     with torch.autocast(audio.device.type, torch.bfloat16, enabled=bfloat16):
-        x, _, _ = model.front(features, state.front1, state.front2)
-        for index, block in enumerate(model.blocks):
-            x, _ = block(x, BlockState(state.keys_values[:, index], state.convolution[:, index]))
-    scores: Tensor = model.head(x.float(), state.statistics)[0]
+        x, _ = model.front(features, state.front)
+        for block, before in zip(model.blocks, state.blocks, strict=True):
+            x, _ = block(x, before, frames)
+    scores: Tensor = model.head(x.float(), state.statistics, frames)[0]
     return scores
 
 

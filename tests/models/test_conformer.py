@@ -56,7 +56,7 @@ def test_streamed_in_any_chunks_is_the_whole_file(model: StreamingConformer, see
         start += size
     assert (torch.cat(parts, dim=1) - whole).abs().max() <= 1e-5
     assert state is not None
-    for name, one, other in zip(ModelState._fields, state, after_whole, strict=True):
+    for (name, one), other in zip(state.tensors().items(), after_whole.tensors().values(), strict=True):
         assert (one - other).abs().max() <= 1e-3 * max(1.0, float(other.abs().max())), name
 
 
@@ -68,7 +68,7 @@ def test_unsynchronised_calls_in_one_batch_score_as_each_alone(model: StreamingC
     for index, ahead in enumerate((0, 3, 7)):  # they joined the batch at different times
         for step in range(ahead):
             _, states[index] = model(audio[index : index + 1, step * chunk : (step + 1) * chunk], states[index])
-    together = ModelState(*(torch.cat(parts) for parts in zip(*states, strict=True)))
+    together = ModelState.of([torch.cat(parts) for parts in zip(*(s.tensors().values() for s in states), strict=True)])
     now = torch.stack([audio[i, a * chunk : (a + 1) * chunk] for i, a in enumerate((0, 3, 7))])
     batched, _ = model(now, together)
     for index in range(3):
@@ -82,7 +82,7 @@ def test_silence_noise_and_clipping_give_finite_scores(model: StreamingConformer
     audio = (torch.randn(1, 80 * FRAME_SAMPLES) * level).clamp(-1, 1)
     scores, state = model(audio)
     assert torch.isfinite(scores).all()
-    assert all(torch.isfinite(part).all() for part in state)
+    assert all(torch.isfinite(part).all() for part in state.tensors().values())
 
 
 @torch.no_grad()
@@ -96,9 +96,9 @@ def test_attention_forgets_beyond_its_history() -> None:
     torch.manual_seed(0)
     model = StreamingConformer(SMALL).eval()
     state = model.init_state(1)
-    assert state.keys_values.shape == (1, SMALL.blocks, SMALL.history, 2 * SMALL.width // SMALL.heads)
+    assert state.blocks[1].keys_values.shape == (1, SMALL.history, 2 * SMALL.width // SMALL.heads)
     _, after = model(speechlike(20, calls=1), state)
-    assert after.keys_values.shape == state.keys_values.shape
+    assert after.blocks[1].keys_values.shape == state.blocks[1].keys_values.shape
 
 
 def test_the_shape_is_about_a_million_parameters() -> None:
@@ -121,3 +121,13 @@ def test_band_energies_are_those_of_a_textbook_transform() -> None:
         inside = (bins >= np.floor(60 / 31.25) * 31.25) & (bins <= np.ceil(3950 / 31.25) * 31.25)
         want = [(np.maximum(0, 1 - np.abs(bins - c) / width) * power * inside).sum() for c in centres]
         np.testing.assert_allclose(got[frame], np.log(np.array(want) + 1e-5), atol=2e-3)
+
+
+@torch.no_grad()
+def test_the_last_score_alone_is_the_last_of_all(model: StreamingConformer) -> None:
+    audio = speechlike(2)
+    all_scores, state = model(audio)
+    last, other = model(audio, last=True)
+    assert last.shape == (2, 1)
+    assert (last[:, 0] - all_scores[:, -1]).abs().max() <= 1e-6
+    assert all((a - b).abs().max() <= 1e-4 for a, b in zip(state.tensors().values(), other.tensors().values(), strict=True))
