@@ -22,6 +22,7 @@ from models.features import FFT, HOP, TAIL, WINDOW, BandFeatures, decay_matrix
 
 SUBSAMPLING = 4  # 10 ms feature frames to one 40 ms frame of the model
 FRAME_SAMPLES = HOP * SUBSAMPLING
+POOLED, PAIRED = 0, 1  # the views of the head
 
 
 @dataclass(frozen=True)
@@ -178,21 +179,29 @@ class Block(nn.Module):
 
 
 class Head(nn.Module):
-    """Attentive mean and deviation with exponential forgetting, an embedding, one score (logit of bona fide)."""
+    """Attentive mean and deviation with exponential forgetting, an embedding, two views of it, one score.
+
+    The views are logits of bona fide, trained apart: POOLED on people and fakes from everywhere, PAIRED on people and
+    copies of their very recordings. What tells recording worlds apart is right for the one and forbidden to the other.
+    The score is their weighted sum; the weights `mix` are chosen on dev.
+    """
+
+    mix: Tensor  # [2]
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(config.width)
         self.weight = nn.Linear(config.width, 1)
         self.embed = nn.Linear(2 * config.width, config.hidden)
-        self.score = nn.Linear(config.hidden, 1)
+        self.score = nn.Linear(config.hidden, 2)
+        self.register_buffer("mix", torch.tensor([0.5, 0.5]))
         self.dropout = nn.Dropout(config.dropout)
         self.decay = math.exp(-FRAME_SAMPLES / 8000 / config.memory_s)
 
     def forward(self, x: Tensor, past: Tensor, frames: int, *, last: bool = False) -> tuple[Tensor, Tensor, Tensor]:
-        """Rows [B * T, D], past [B, 1 + 2 * D] -> scores [B, T], embeddings [B, T, hidden], the past of what follows.
+        """Rows [B * T, D], past [B, 1 + 2 * D] -> views [B, T, 2], embeddings [B, T, hidden], the past of what follows.
 
-        With `last`, scores and embeddings of the last frame only (T = 1 in the shapes).
+        With `last`, views and embeddings of the last frame only (T = 1 in the shapes).
         """
         h, width = self.norm(x), int(x.shape[1])
         weight = torch.sigmoid(self.weight(h))
@@ -206,8 +215,8 @@ class Head(nn.Module):
         mean = flat[:, 1 : 1 + width] / total
         deviation = torch.sqrt(F.relu(flat[:, 1 + width :] / total - mean * mean) + 1e-4)
         embedding = F.silu(self.embed(torch.cat([mean, deviation], dim=1)))
-        scores = self.score(self.dropout(embedding)).reshape(-1, frames)
-        return scores, embedding.reshape(-1, frames, embedding.shape[1]), sums[:, -1]
+        views = self.score(self.dropout(embedding)).reshape(-1, frames, 2)
+        return views, embedding.reshape(-1, frames, embedding.shape[1]), sums[:, -1]
 
 
 class StreamingConformer(nn.Module):
@@ -262,7 +271,8 @@ class StreamingConformer(nn.Module):
         for block, before in zip(self.blocks, state.blocks, strict=True):
             x, after = block(x, before, frames)
             blocks.append(after)
-        scores, embedding, statistics = self.head(x, state.statistics, frames, last=last)
+        views, embedding, statistics = self.head(x, state.statistics, frames, last=last)
+        scores = (views * self.head.mix).sum(2)
         return scores, embedding, ModelState(state.tail, state.mean, front, tuple(blocks), statistics)
 
 

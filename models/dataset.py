@@ -43,6 +43,7 @@ class Batch:
     bonafide: NDArray[np.float32]  # [rows] 1 person, 0 fake
     speech: NDArray[np.float32]  # [rows, n / 320]: 1 where the clean crop has speech, else 0
     pair: NDArray[np.int64]  # [rows] index of the row's copy partner, or -1
+    shared: NDArray[np.bool_]  # [rows] the row's person or fake is of the same repository as its neighbour's
 
 
 class Groups:
@@ -99,7 +100,7 @@ class Sampler:
         """The next batch. `ease` from 1 (every channel clean) to 0 (as configured) lets training begin gently."""
         clean = self._channel.clean + ease * (1 - self._channel.clean)
         lines = replace(self._channel, clean=clean)
-        rows: list[tuple[Samples, NDArray[np.float32], float, int]] = []
+        rows: list[tuple[Samples, NDArray[np.float32], float, int, bool]] = []
         size = self._config.rows
         while len(rows) < size:
             kind = rng.random()
@@ -109,17 +110,19 @@ class Sampler:
                 copy = self._draw_copy(real, rng)
                 cuts = self._cut((real, copy), True, lines, rng)
                 for entry, row, partner in zip((real, copy), cuts, (at + 1, at), strict=True):
-                    rows.append((*row, float(entry.label == "bonafide"), partner))
+                    rows.append((*row, float(entry.label == "bonafide"), partner, True))
             else:
                 pair = self._unlike_pair(kind, rng)
+                shared = pair[0].repo == pair[1].repo
                 for entry, row in zip(pair, self._cut(pair, False, lines, rng), strict=True):
-                    rows.append((*row, float(entry.label == "bonafide"), -1))
+                    rows.append((*row, float(entry.label == "bonafide"), -1, shared))
         rows = rows[:size]
         return Batch(
             audio=np.stack([row[0] for row in rows]),
             speech=np.stack([row[1] for row in rows]),
             bonafide=np.array([row[2] for row in rows], dtype=np.float32),
             pair=np.array([row[3] for row in rows], dtype=np.int64),
+            shared=np.array([row[4] for row in rows], dtype=np.bool_),
         )
 
     def _draw_copy(self, real: Entry, rng: np.random.Generator) -> Entry:

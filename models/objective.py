@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.conformer import FRAME_SAMPLES, SUBSAMPLING, StreamingConformer
+from models.conformer import FRAME_SAMPLES, PAIRED, SUBSAMPLING, StreamingConformer
 from models.dataset import Batch
 from models.features import RATE
 
@@ -34,18 +34,26 @@ class MaskConfig:
     bands: int = 14  # widest mask, of 120 bands
 
 
-def loss_of(scores: Tensor, batch: Batch, config: LossConfig) -> Tensor:
-    """Scalar loss of frame scores [rows, frames] (logits, high = bona fide)."""
-    device = scores.device
+def loss_of(views: Tensor, batch: Batch, config: LossConfig) -> Tensor:
+    """Scalar loss of views [rows, frames, 2] (logits, high = bona fide).
+
+    The pooled view learns from rows that are no copy pairs, the paired view from pairs of one recording or repository.
+    """
+    device = views.device
+    copies = torch.from_numpy(batch.pair >= 0).to(device)
+    shared = torch.from_numpy(batch.shared).to(device)
+    rows = torch.stack([~copies, shared], dim=1).to(views.dtype)  # [rows, 2]: which views a row teaches
     target = torch.from_numpy(batch.bonafide).to(device) * (1 - 2 * config.smoothing) + config.smoothing
     weight = frame_weights(torch.from_numpy(batch.speech).to(device), config.skip_s)
-    frame_loss = F.binary_cross_entropy_with_logits(scores, target[:, None].expand_as(scores), reduction="none")
-    mean = (scores * weight).sum(1) / weight.sum(1)
-    loss = (frame_loss * weight).sum() / weight.sum()
-    loss = loss + config.clip * F.binary_cross_entropy_with_logits(mean, target)
+    wanted = target[:, None, None].expand_as(views)
+    frame_loss = F.binary_cross_entropy_with_logits(views, wanted, reduction="none").mul(weight[:, :, None]).sum(1)
+    mean = (views * weight[:, :, None]).sum(1) / weight.sum(1, keepdim=True)  # [rows, 2]
+    clip_loss = F.binary_cross_entropy_with_logits(mean, wanted[:, 0], reduction="none")
+    loss = (frame_loss / weight.sum(1).mean() + config.clip * clip_loss).mul(rows).sum() / len(rows)
     real = np.nonzero((batch.pair >= 0) & (batch.bonafide > 0))[0]
     if len(real) and config.pair:
-        margin = mean[torch.from_numpy(real)] - mean[torch.from_numpy(batch.pair[real])]
+        paired = mean[:, PAIRED]
+        margin = paired[torch.from_numpy(real)] - paired[torch.from_numpy(batch.pair[real])]
         loss = loss + config.pair * F.softplus(-margin).mean()
     return loss
 
@@ -57,13 +65,13 @@ def frame_weights(speech: Tensor, skip_s: float) -> Tensor:
     return torch.where(at >= skip_s, ramp, torch.zeros_like(ramp)) * (speech + 0.05)
 
 
-def training_scores(
+def training_views(
     model: StreamingConformer, audio: Tensor, mask: MaskConfig | None, rng: np.random.Generator, *, bfloat16: bool
 ) -> Tensor:
-    """Frame scores [B, T] of whole crops: model.forward with masked features and, if asked, blocks in bfloat16.
+    """Views [B, T, 2] of whole crops: model.forward with masked features and, if asked, blocks in bfloat16.
 
     The front end and the pooled statistics stay in float32: log powers and differences of squares do not survive eight
-    bits of mantissa. Without mask and bfloat16 the result equals model.forward (tested).
+    bits of mantissa. Without mask and bfloat16, mixed, they equal model.forward (tested).
     """
     state = model.init_state(audio.shape[0])
     samples = audio.to(torch.float32) * (1 / 32768)
@@ -75,8 +83,8 @@ def training_scores(
         x, _ = model.front(features, state.front)
         for block, before in zip(model.blocks, state.blocks, strict=True):
             x, _ = block(x, before, frames)
-    scores: Tensor = model.head(x.float(), state.statistics, frames)[0]
-    return scores
+    views: Tensor = model.head(x.float(), state.statistics, frames)[0]
+    return views
 
 
 def band_masks(rows: int, bands: int, config: MaskConfig, rng: np.random.Generator) -> np.ndarray:

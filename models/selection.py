@@ -22,7 +22,8 @@ from models.metrics import Trial
 from models.store import AudioStore, Entry
 
 Samples = NDArray[np.int16]
-ScoreFrames = Callable[[Samples], NDArray[np.float32]]  # int16 [B, n] -> scores [B, n / 320]
+ScoreFrames = Callable[[Samples], NDArray[np.float32]]  # int16 [B, n] -> views [B, n / 320, 2]
+MIXES = tuple((share, 1 - share) for share in (0.2, 0.35, 0.5, 0.65, 0.8))  # weights of the two views to choose from
 WIDEBAND, TELEPHONE, NOISY = "wideband", "g711", "g711+15dB"
 
 
@@ -44,6 +45,7 @@ class DevFigures:
     auroc: dict[str, float]
     within: dict[str, float]  # mean AUROC inside repositories
     copies: dict[str, float]  # AUROC of real clips against their copies, per vocoder, G.711
+    mix: tuple[float, float] = (0.5, 0.5)  # of the views
 
     @property
     def choice(self) -> float:
@@ -60,7 +62,7 @@ class DevFigures:
     def line(self) -> str:
         parts = [f"{c}: EER {100 * self.eer[c]:.1f} within {self.within[c]:.3f}" for c in self.eer]
         copies = " ".join(f"{path} {value:.2f}" for path, value in sorted(self.copies.items()))
-        return f"choice {self.choice:.4f} | {' | '.join(parts)} | copies: {copies}"
+        return f"choice {self.choice:.4f} mix {self.mix[0]:.2f} | {' | '.join(parts)} | copies: {copies}"
 
 
 class Dev:
@@ -89,10 +91,10 @@ class Dev:
         return Probe(entry, trial, audio, speech_frames(samples))
 
     def scores(self, score_frames: ScoreFrames, condition: str, rows: int = 32) -> NDArray[np.float64]:
-        """Mean score over speech frames per probe, in the order of `probes`; nan where it lacks the condition."""
+        """Mean views over speech frames [probes, 2], in the order of `probes`; nan where one lacks the condition."""
         used = [i for i, probe in enumerate(self.probes) if condition in probe.audio]
         order = sorted(used, key=lambda i: len(self.probes[i].audio[condition]))
-        out = np.full(len(self.probes), np.nan)
+        out = np.full((len(self.probes), 2), np.nan)
         for start in range(0, len(order), rows):
             group = [self.probes[i] for i in order[start : start + rows]]
             width = max(len(p.audio[condition]) for p in group)
@@ -103,19 +105,23 @@ class Dev:
         return out
 
     def judge(self, score_frames: ScoreFrames, conditions: Sequence[str] = (TELEPHONE, NOISY)) -> DevFigures:
+        """Figures with the best of MIXES."""
         found: Mapping[str, NDArray[np.float64]] = {c: self.scores(score_frames, c) for c in conditions}
-        figures = DevFigures({}, {}, {}, {})
-        for condition, scores in found.items():
+        return max((self._figures(found, mix) for mix in MIXES), key=lambda figures: figures.choice)
+
+    def _figures(self, found: Mapping[str, NDArray[np.float64]], mix: tuple[float, float]) -> DevFigures:
+        figures = DevFigures({}, {}, {}, {}, mix)
+        for condition, views in found.items():
             trials = [
                 Trial(float(s), p.trial.bonafide, p.trial.repo)
-                for s, p in zip(scores, self.probes, strict=True)
+                for s, p in zip(views @ np.array(mix), self.probes, strict=True)
                 if not p.entry.copy
             ]
             bona, fake = [t.llr for t in trials if t.bonafide], [t.llr for t in trials if not t.bonafide]
             figures.eer[condition] = metrics.eer(bona, fake)
             figures.auroc[condition] = metrics.auroc(bona, fake)
             figures.within[condition] = metrics.within_repository_auroc(trials)[0]
-        figures.copies.update(self.copy_aurocs(found[TELEPHONE]))
+        figures.copies.update(self.copy_aurocs(found[TELEPHONE] @ np.array(mix)))
         return figures
 
     def copy_aurocs(self, scores: NDArray[np.float64]) -> dict[str, float]:
@@ -129,9 +135,11 @@ class Dev:
         return {p: metrics.auroc([r for r, _ in pairs], [c for _, c in pairs]) for p, pairs in copies.items()}
 
 
-def speech_mean(scores: NDArray[np.float32], speech: NDArray[np.float32], skip: int = 12) -> float:
-    """Mean score over speech frames, leaving out the first half second when there is more."""
+def speech_mean(views: NDArray[np.float32], speech: NDArray[np.float32], skip: int = 12) -> NDArray[np.float64]:
+    """Mean of [frames, ...] over speech frames, leaving out the first half second when there is more."""
     weight = speech.astype(np.float64).copy()
     if len(weight) > 3 * skip:
         weight[:skip] *= 0.1
-    return float((scores * (weight + 1e-3)).sum() / (weight + 1e-3).sum())
+    weight += 1e-3
+    mean: NDArray[np.float64] = np.tensordot(weight, views, axes=(0, 0)) / weight.sum()
+    return mean

@@ -25,7 +25,7 @@ from tqdm import tqdm
 from models.channel import ChannelConfig
 from models.conformer import ModelConfig, StreamingConformer
 from models.dataset import BatchConfig, Sampler
-from models.objective import LossConfig, MaskConfig, loss_of, training_scores
+from models.objective import LossConfig, MaskConfig, loss_of, training_views
 from models.selection import Dev, DevFigures
 
 log = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ class TrainConfig:
 
     steps: int = 6000
     seed: int = 1
+    optimizer: str = "muon"  # or "adamw"; Muon serves the matrices of the blocks only
     learning_rate: float = 1e-3
     warmup: int = 150  # steps
     ease: tuple[int, int] = (300, 1500)  # steps: clean channels before the first, as configured from the second
@@ -107,8 +108,7 @@ class Trainer:
         self.model = StreamingConformer(ModelConfig(**config.model)).to(config.device)
         self.model.head.dropout.p = config.head_dropout
         self.averaged = copy.deepcopy(self.model).eval()
-        groups = _groups(self.model, config.weight_decay)
-        self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98))
+        self.optimizers = _optimizers(self.model, config)
         self.rng = np.random.default_rng(config.seed)
         self.step = 0
         self.best = -1.0
@@ -136,15 +136,16 @@ class Trainer:
         """One batch forwards and backwards; returns its loss."""
         self.model.train()
         batch = self.sampler.draw(self.rng, ease_at(self.step, self.config.ease))
-        for group in self.optimizer.param_groups:
+        for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
             group["lr"] = rate_at(self.step, self.config)
         audio = torch.from_numpy(batch.audio).to(self.config.device)
-        scores = training_scores(self.model, audio, self.config.mask, self.rng, bfloat16=self.config.bfloat16)
-        loss = loss_of(scores, batch, self.config.loss)
-        self.optimizer.zero_grad(set_to_none=True)
+        views = training_views(self.model, audio, self.config.mask, self.rng, bfloat16=self.config.bfloat16)
+        loss = loss_of(views, batch, self.config.loss)
+        self.model.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_norm)
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
         self.step += 1
         self._average()
         return float(loss.detach())
@@ -165,6 +166,7 @@ class Trainer:
         tqdm.write(f"step {self.step} loss {loss:.3f} {figures.line()}")
         if figures.choice > self.best:
             self.best = figures.choice
+            self.averaged.head.mix.copy_(torch.tensor(figures.mix))
             self.save(self.folder / "best.pt")
         return figures
 
@@ -177,7 +179,7 @@ class Trainer:
                 "best": self.best,
                 "model": self.model.state_dict(),
                 "averaged": self.averaged.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
+                "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
                 "random": self.rng.bit_generator.state,
                 "torch_random": torch.get_rng_state(),
                 "saved": time.time(),
@@ -193,28 +195,39 @@ class Trainer:
             raise ValueError(f"{path} holds a model of another shape; train into an empty folder")
         self.model.load_state_dict(found["model"])
         self.averaged.load_state_dict(found["averaged"])
-        self.optimizer.load_state_dict(found["optimizer"])
+        for optimizer, state in zip(self.optimizers, found["optimizers"], strict=True):
+            optimizer.load_state_dict(state)
         self.rng.bit_generator.state = found["random"]
         torch.set_rng_state(found["torch_random"].cpu())
         self.step, self.best = found["step"], found["best"]
         log.info("resumed at step %d", self.step)
 
 
-def _groups(model: nn.Module, decay: float) -> list[dict[str, Any]]:
-    """Weight matrices decay; biases, norms and tables of biases do not."""
-    matrices = [p for p in model.parameters() if p.ndim >= 2]
-    rest = [p for p in model.parameters() if p.ndim < 2]
-    return [{"params": matrices, "weight_decay": decay}, {"params": rest, "weight_decay": 0.0}]
+def _optimizers(model: nn.Module, config: TrainConfig) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices of the blocks (if asked), AdamW for the rest; biases, norms and tables do not decay."""
+    inner = [p for name, p in model.named_parameters() if name.startswith("blocks.") and p.ndim == 2 and "bias" not in name]
+    muon = {id(p) for p in inner} if config.optimizer == "muon" else set()
+    rest = [p for p in model.parameters() if id(p) not in muon]
+    groups = [
+        {"params": [p for p in rest if p.ndim >= 2], "weight_decay": config.weight_decay},
+        {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    found: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98))]
+    if muon:
+        decay = config.weight_decay
+        found.append(torch.optim.Muon(inner, config.learning_rate, decay, adjust_lr_fn="match_rms_adamw"))
+    return found
 
 
 def frame_scorer(model: StreamingConformer, device: str = "cpu") -> Any:
-    """int16 [B, n] -> frame scores [B, n / 320], as selection.Dev wants it."""
+    """int16 [B, n] -> views [B, n / 320, 2], as selection.Dev wants it."""
 
     def score(audio: NDArray[np.int16]) -> NDArray[np.float32]:
         model.eval()
         with torch.inference_mode():
-            scores, _ = model(torch.from_numpy(np.ascontiguousarray(audio)).to(device), None)
-        out: NDArray[np.float32] = scores.float().cpu().numpy()
+            samples = torch.from_numpy(np.ascontiguousarray(audio)).to(device)
+            views = training_views(model, samples, None, np.random.default_rng(0), bfloat16=False)
+        out: NDArray[np.float32] = views.float().cpu().numpy()
         return out
 
     return score

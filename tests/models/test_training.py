@@ -17,7 +17,7 @@ from models.channel import ChannelConfig
 from models.conformer import ModelConfig, StreamingConformer
 from models.corpus import Clip
 from models.dataset import FRAME, Batch, BatchConfig, Sampler, cut, speech_frames
-from models.objective import LossConfig, MaskConfig, band_masks, frame_weights, loss_of, training_scores
+from models.objective import LossConfig, MaskConfig, band_masks, frame_weights, loss_of, training_views
 from models.selection import Dev, speech_mean
 from models.store import AudioStore
 from models.train import TrainConfig, Trainer, ease_at, frame_scorer, load_averaged, load_config, rate_at
@@ -109,17 +109,40 @@ def batch_of(bonafide: list[float], pair: list[int], frames: int = 50) -> Batch:
         np.array(bonafide, np.float32),
         np.ones((rows, frames), np.float32),
         np.array(pair),
+        np.array(pair) >= 0,
     )
+
+
+def views_of(scores: list[float]) -> torch.Tensor:
+    """Both views say the same in every frame."""
+    return torch.tensor(scores)[:, None, None].expand(len(scores), 50, 2)
 
 
 def test_the_loss_likes_right_scores_and_real_above_copy() -> None:
     batch = batch_of([1, 0], [1, 0])
-    right = torch.tensor([[2.0], [-2.0]]).expand(2, 50)
-    assert loss_of(right, batch, LossConfig()) < loss_of(torch.zeros(2, 50), batch, LossConfig())
-    assert loss_of(torch.zeros(2, 50), batch, LossConfig()) < loss_of(-right, batch, LossConfig())
-    unpaired = batch_of([1, 0], [-1, -1])
-    gap = loss_of(-right, batch, LossConfig()) - loss_of(-right, unpaired, LossConfig())
+    right, level = views_of([2.0, -2.0]), views_of([0.0, 0.0])
+    assert loss_of(right, batch, LossConfig()) < loss_of(level, batch, LossConfig())
+    assert loss_of(level, batch, LossConfig()) < loss_of(-right, batch, LossConfig())
+    gap = loss_of(-right, batch, LossConfig()) - loss_of(-right, batch, LossConfig(pair=0.0))
     assert float(gap) == pytest.approx(0.3 * np.log1p(np.exp(4.0)), rel=1e-4)
+
+
+def test_copies_teach_the_paired_view_and_strangers_the_pooled() -> None:
+    views = views_of([0.0, 0.0]).clone().requires_grad_()
+    loss_of(views, batch_of([1, 0], [1, 0]), LossConfig()).backward()
+    assert views.grad is not None
+    assert float(views.grad[:, :, 0].abs().sum()) == 0 < float(views.grad[:, :, 1].abs().sum())
+    views.grad = None
+    loss_of(views, batch_of([1, 0], [-1, -1]), LossConfig()).backward()
+    assert float(views.grad[:, :, 1].abs().sum()) == 0 < float(views.grad[:, :, 0].abs().sum())
+
+
+def test_a_shared_repository_teaches_both_views() -> None:
+    views = views_of([0.0, 0.0]).clone().requires_grad_()
+    batch = replace(batch_of([1, 0], [-1, -1]), shared=np.array([True, True]))
+    loss_of(views, batch, LossConfig()).backward()
+    assert views.grad is not None
+    assert (views.grad.abs().sum(dim=(0, 1)) > 0).all()
 
 
 def test_early_frames_and_silence_do_not_decide() -> None:
@@ -135,9 +158,9 @@ def test_the_training_pass_is_the_models_own_forward() -> None:
     model = StreamingConformer(ModelConfig(**TINY)).eval()  # type: ignore[arg-type]
     audio = torch.randint(-8000, 8000, (3, 12800), dtype=torch.int16)
     rng = np.random.default_rng(0)
-    got = training_scores(model, audio, None, rng, bfloat16=False)
-    torch.testing.assert_close(got, model(audio)[0], rtol=0, atol=1e-6)
-    masked = training_scores(model, audio, MaskConfig(odds=1.0, bands=12), rng, bfloat16=False)
+    got = training_views(model, audio, None, rng, bfloat16=False)
+    torch.testing.assert_close((got * model.head.mix).sum(2), model(audio)[0], rtol=0, atol=1e-6)
+    masked = training_views(model, audio, MaskConfig(odds=1.0, bands=12), rng, bfloat16=False)
     assert not torch.allclose(masked, got)
 
 
