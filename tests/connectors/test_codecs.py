@@ -1,0 +1,106 @@
+"""Codecs by name, and their decoders against what FFmpeg encodes."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+
+from connectors.codecs import codec_of_type, make_decoder, parse_codec
+
+
+@pytest.mark.parametrize(
+    ("text", "written", "payload_type", "rate"),
+    [
+        ("PCMU", "PCMU/8000", 0, 8000), ("pcma/8000", "PCMA/8000", 8, 8000), ("G722", "G722/8000", 9, 16000),
+        ("L16/44100", None, 0, 0), ("L16/48000/2", "L16/48000/2", 96, 48000), ("opus", "OPUS/48000/2", 111, 48000),
+        ("opus/48000/2", "OPUS/48000/2", 111, 48000),
+    ],
+)  # fmt: skip
+def test_codecs_by_name(text: str, written: str | None, payload_type: int, rate: int) -> None:
+    if written is None:
+        with pytest.raises(ValueError, match=text):
+            parse_codec(text)
+        return
+    spec = parse_codec(text)
+    assert (str(spec), spec.payload_type, spec.rate) == (written, payload_type, rate)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "G729", "PCMU/16000", "PCMU/8000/2", "opus/16000", "L16/0", "a" * 400, "PCMU\n", "L16/8000/9"]
+)
+def test_an_unknown_codec_is_named_with_the_known_ones(text: str) -> None:
+    with pytest.raises(ValueError, match="known") as error:
+        parse_codec(text)
+    assert text[:16].strip() in str(error.value)
+    assert len(str(error.value)) < 200
+
+
+def test_a_payload_type_out_of_range_is_named() -> None:
+    assert parse_codec("PCMU", 96).payload_type == 96
+    with pytest.raises(ValueError, match="payload type 128 is out of range: 0 to 127"):
+        parse_codec("PCMU", 128)
+
+
+def test_static_payload_types() -> None:
+    assert [str(codec_of_type(number)) for number in (0, 8, 9)] == ["PCMU/8000", "PCMA/8000", "G722/8000"]
+    assert codec_of_type(96) is codec_of_type(111) is codec_of_type(18) is None
+
+
+def test_l16_is_big_endian_and_stereo_is_averaged() -> None:
+    mono, stereo = make_decoder(parse_codec("L16/8000")), make_decoder(parse_codec("L16/8000/2"))
+    assert mono.decode(bytes.fromhex("0001 ff00 7fff")).tolist() == [1, -256, 32767]
+    assert stereo.decode(bytes.fromhex("0064 00c8 8000 8000")).tolist() == [150, -32768]
+    with pytest.raises(ValueError, match="L16 payload of 3 bytes is no whole number of 2-byte samples"):
+        mono.decode(b"abc")
+
+
+def encoded_tone(name: str, rate: int, seconds: float = 1.0, layout: str = "mono") -> list[bytes]:
+    """A 440 Hz tone at a quarter of full scale, in packets of 20 ms."""
+    context = av.CodecContext.create(name, "w")
+    assert isinstance(context, av.AudioCodecContext)
+    context.sample_rate, context.layout, context.time_base = rate, layout, Fraction(1, rate)
+    context.format = "s16"
+    size, packets = rate // 50, []
+    channels = 2 if layout == "stereo" else 1
+    for start in range(0, int(rate * seconds), size):
+        tone = 8192 * np.sin(2 * np.pi * 440 * np.arange(start, start + size) / rate)
+        frame = av.AudioFrame.from_ndarray(np.repeat(tone.astype(np.int16), channels)[None, :], format="s16", layout=layout)
+        frame.sample_rate, frame.pts, frame.time_base = rate, start, Fraction(1, rate)
+        packets += [bytes(packet) for packet in context.encode(frame)]
+    return packets
+
+
+@pytest.mark.parametrize(
+    ("codec", "encoder", "rate", "layout"),
+    [("G722", "g722", 16000, "mono"), ("opus", "libopus", 48000, "stereo")],
+    ids=["g722", "opus"],
+)
+def test_ffmpeg_s_codecs_give_the_tone_back(codec: str, encoder: str, rate: int, layout: str) -> None:
+    decoder = make_decoder(parse_codec(codec))
+    samples = np.concatenate([decoder.decode(packet) for packet in encoded_tone(encoder, rate, layout=layout)])
+    assert decoder.rate == rate
+    assert abs(len(samples) - rate) < rate / 10
+    middle = samples[rate // 4 : 3 * rate // 4].astype(float)
+    spectrum = np.abs(np.fft.rfft(middle * np.hanning(len(middle))))
+    assert abs(spectrum.argmax() * rate / len(middle) - 440) < 5
+    assert 4000 < np.sqrt((middle**2).mean()) < 7500
+
+
+def test_garbage_is_a_value_error_and_costs_only_itself() -> None:
+    decoder, packets = make_decoder(parse_codec("opus")), encoded_tone("libopus", 48000, layout="stereo")
+    decoder.decode(packets[0])
+    with pytest.raises(ValueError, match="payload of 3 bytes cannot be decoded"):
+        decoder.decode(b"\xff\xff\xff")
+    assert len(decoder.decode(packets[1]))
+
+
+def test_streams_do_not_share_a_decoder_s_state() -> None:
+    spec, packets = parse_codec("G722"), encoded_tone("g722", 16000)
+    one, other = make_decoder(spec), make_decoder(spec)
+    for packet in packets[:10]:
+        one.decode(packet)
+    first = make_decoder(spec).decode(packets[0])
+    assert (other.decode(packets[0]) == first).all()
