@@ -107,6 +107,8 @@ class _PyAv:
         self._context = context
 
     def decode(self, payload: bytes) -> Samples:
+        if not payload:  # to FFmpeg an empty packet is the end of the stream, after which it decodes nothing more
+            raise ValueError("payload of 0 bytes cannot be decoded")
         try:
             frames = self._context.decode(av.Packet(payload))
         except av.FFmpegError as error:

@@ -97,6 +97,15 @@ def test_garbage_is_a_value_error_and_costs_only_itself() -> None:
     assert len(decoder.decode(packets[1]))
 
 
+@pytest.mark.parametrize(("codec", "encoder", "rate"), [("G722", "g722", 16000), ("opus", "libopus", 48000)])
+def test_an_empty_payload_does_not_end_the_stream(codec: str, encoder: str, rate: int) -> None:
+    decoder, packets = make_decoder(parse_codec(codec)), encoded_tone(encoder, rate)
+    decoder.decode(packets[0])
+    with pytest.raises(ValueError, match="payload of 0 bytes"):
+        decoder.decode(b"")
+    assert len(decoder.decode(packets[1]))
+
+
 def test_streams_do_not_share_a_decoder_s_state() -> None:
     spec, packets = parse_codec("G722"), encoded_tone("g722", 16000)
     one, other = make_decoder(spec), make_decoder(spec)
