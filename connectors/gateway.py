@@ -97,7 +97,6 @@ class Gateway:
             web.options("/v1/whip", self.whip_options),
             web.delete("/v1/whip/{session_id}", self.close_whip),
             web.patch("/v1/whip/{session_id}", self.patch_whip),
-            web.options("/{path:.*}", self.preflight),
             *(web.get(path, self.document) for path in self._options.documents or {}),
         ]
 
@@ -134,11 +133,6 @@ class Gateway:
 
     async def document(self, request: web.Request) -> web.StreamResponse:
         return web.Response(body=(self._options.documents or {})[request.path], content_type="application/json")
-
-    async def preflight(self, request: web.Request) -> web.StreamResponse:
-        if not self._guard.cors_headers(request):
-            return error_response(403, "forbidden", "this origin may not call the API")
-        return web.Response(status=204)
 
     # --- calls ------------------------------------------------------------------------------------------------------
 

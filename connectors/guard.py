@@ -112,7 +112,7 @@ class Guard:
             if error.status < 400:
                 raise
             allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
-            return error_response(error.status, error.reason.lower().replace(" ", "-"), error.text or "", **allow)
+            return error_response(error.status, error.reason.lower().replace(" ", "-"), _sentence(request, error), **allow)
         except ConnectionError:
             raise
         except Exception:  # the outermost edge: one bad request must not take the rest along
@@ -122,6 +122,8 @@ class Guard:
 
     async def access(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         peer = request.remote or ""
+        if request.method == "OPTIONS" and "Origin" in request.headers:
+            return self._preflight(request)
         if request.method == "OPTIONS" or self._is_open(request.path):
             if request.method not in SAFE and not self._limit.take(peer, time.monotonic()):
                 return self._too_many()
@@ -159,12 +161,26 @@ class Guard:
             "Vary": "Origin",
         }
 
+    def _preflight(self, request: web.Request) -> web.Response:
+        """A browser asks whether a page of another site may call."""
+        if not self.cors_headers(request):
+            return error_response(403, "forbidden", "this origin may not call the API")
+        return web.Response(status=204)
+
     def _is_open(self, path: str) -> bool:
         return path == "/" or path in self._options.open_paths or path.startswith(self._options.open_prefixes)
 
     @staticmethod
     def _too_many() -> web.Response:
         return error_response(429, "too-many-requests", "too many requests; wait a moment", **{"Retry-After": "1"})
+
+
+def _sentence(request: web.Request, error: web.HTTPException) -> str:
+    if error.status == 404:
+        return f"there is nothing at {request.path[:80]!r}"
+    if error.status == 405:
+        return f"{request.path[:80]!r} does not take {request.method[:20]}, only {error.headers['Allow']}"
+    return error.text or error.reason
 
 
 def socket_token(request: web.Request) -> str:

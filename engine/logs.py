@@ -11,6 +11,10 @@ import structlog
 
 Event = MutableMapping[str, Any]
 
+# The HTTP library logs a malformed request with the bytes it was made of: whatever a stranger sent, or half a token.
+# Faults of our own are logged by the gateway, with a number.
+QUIET = ("aiohttp.server",)
+
 _SECRET = re.compile(r"token|secret|password|authorization|cookie", re.IGNORECASE)
 _URL_PASSWORD = re.compile(r"(\w+://)[^/@\s]*@")
 
@@ -32,6 +36,8 @@ def without_pii(_logger: Any, _method: str, event: Event) -> Event:
 
 def configure_logs(level: str, style: str, *, pii: bool) -> None:
     """Set structlog up once, at the root."""
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     processors: list[Any] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

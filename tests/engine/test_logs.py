@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 
 import pytest
@@ -51,3 +52,8 @@ def test_the_level_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert "loud" in out
     assert "quiet" not in out
+
+
+def test_the_http_library_does_not_log_what_strangers_send() -> None:
+    configure_logs("debug", "json", pii=False)
+    assert not logging.getLogger("aiohttp.server").isEnabledFor(logging.ERROR)

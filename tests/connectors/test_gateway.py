@@ -1,0 +1,130 @@
+"""The endpoints: what they pass on, and the one shape of every failure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.connectors import gateway
+from tests.connectors.gateway import AUTH, Setup
+
+
+async def ask(gate: Setup, method: str, path: str, status: int, **body: Any) -> Any:
+    """The JSON of an answer that must have `status`; a failure must have the failures' shape."""
+    headers = AUTH | body.pop("headers", {})
+    async with gate.client.request(method, path, headers=headers, **body) as response:
+        text = await response.text()
+        assert response.status == status, text
+        found = await response.json() if response.content_type == "application/json" else text
+    if status >= 400:
+        assert set(found["error"]) == {"code", "message", "field"}
+        assert found["error"]["message"]
+    return found
+
+
+async def test_a_call_from_ticket_to_end(gate: Setup) -> None:
+    body = {"call_id": "pbx-1", "codec": "PCMA", "legs": ["caller", "agent"], "agent": "Ada"}
+    ticket = await ask(gate, "POST", "/v1/calls", 201, json=body)
+    assert set(ticket["legs"]) == {"caller", "agent"}
+    assert gate.desk.live["pbx-1"].codec == "PCMA"
+    assert (await ask(gate, "GET", "/v1/calls", 200))["calls"] == [{"call_id": "pbx-1"}]
+    assert await ask(gate, "GET", "/v1/calls/pbx-1", 200) == {"call_id": "pbx-1"}
+    assert (await ask(gate, "DELETE", "/v1/calls/pbx-1", 200))["ended"]
+    assert "'pbx-1'" in (await ask(gate, "GET", "/v1/calls/pbx-1", 404))["error"]["message"]
+    await ask(gate, "DELETE", "/v1/calls/pbx-1", 404)
+
+
+async def test_a_call_id_is_used_once_at_a_time(gate: Setup) -> None:
+    await ask(gate, "POST", "/v1/calls", 201, json={"call_id": "x"})
+    error = (await ask(gate, "POST", "/v1/calls", 409, json={"call_id": "x"}))["error"]
+    assert error["field"] == "call_id"
+    assert '"x" is running' in error["message"]
+
+
+async def test_a_full_desk_refuses_with_503_and_says_when_to_come_again(gate: Setup) -> None:
+    gate.desk.full = True
+    async with gate.client.post("/v1/calls", json={}, headers=AUTH) as response:
+        assert response.status == 503
+        assert response.headers["Retry-After"] == "5"
+        assert "limit" in (await response.json())["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [(b"", ""), (b"no", ""), (b'{"codec": 5}', "codec"), (b'{"callid": "a"}', ""), (b'{"legs": ["x"]}', "legs[0]")],
+)
+async def test_a_bad_body_is_named(gate: Setup, body: bytes, field: str) -> None:
+    assert (await ask(gate, "POST", "/v1/calls", 400, data=body))["error"]["field"] == field
+
+
+async def test_a_json_body_has_a_limit_whether_its_length_is_told_or_not(gate: Setup) -> None:
+    async def chunks() -> Any:
+        for _ in range(70):
+            yield b" " * 1024
+
+    for data in (b" " * 70_000, chunks()):
+        error = (await ask(gate, "POST", "/v1/calls", 413, data=data))["error"]
+        assert "65536 bytes" in error["message"]
+
+
+async def test_a_recording_comes_raw_or_as_a_form(gate: Setup) -> None:
+    await ask(gate, "POST", "/v1/recordings?name=..%2F..%2Fa%0Ab.wav", 202, data=b"RIFF1")
+    form = aiohttp.FormData()
+    form.add_field("file", b"RIFF2", filename="ignored.wav")
+    await ask(gate, "POST", "/v1/recordings?name=b.wav&pace=fast", 202, data=form)
+    assert gate.desk.uploads == [("ab.wav", b"RIFF1", True), ("b.wav", b"RIFF2", False)]
+
+
+@pytest.mark.parametrize(
+    ("query", "data", "status", "words"),
+    [
+        ("", b"", 422, "the file is empty"),
+        ("?pace=slow", b"x", 400, "realtime or fast"),
+        ("?name=talk.doc", b"not audio", 422, "talk.doc is no audio file"),
+        ("", b"x" * 2000, 413, "1024 bytes"),
+    ],
+)
+async def test_a_recording_that_cannot_be_taken(query: str, data: bytes, status: int, words: str) -> None:
+    small = await gateway.start(max_body_bytes=1024)
+    error = (await ask(small, "POST", f"/v1/recordings{query}", status, data=data))["error"]
+    assert words in error["message"]
+    await small.client.close()
+
+
+async def test_whip_offers_and_answers(gate: Setup) -> None:
+    sdp = {"Content-Type": "application/sdp"}
+    async with gate.client.post("/v1/whip?agent=Ada&evil=1", data="v=0\r\n", headers=AUTH | sdp) as response:
+        assert response.status == 201
+        assert response.headers["Location"] == "/v1/whip/s1"
+        assert response.content_type == "application/sdp"
+    assert gate.whip.sessions == {"s1": {"agent": "Ada"}}
+    await ask(gate, "PATCH", "/v1/whip/s1", 405, data="candidate", headers={"Content-Type": "application/trickle-ice-sdpfrag"})
+    await ask(gate, "DELETE", "/v1/whip/s1", 200)
+    await ask(gate, "DELETE", "/v1/whip/s1", 404)
+    await ask(gate, "POST", "/v1/whip", 415, json={})
+    assert "v=0" in (await ask(gate, "POST", "/v1/whip", 400, data="hello", headers=sdp))["error"]["message"]
+
+
+async def test_the_console_is_served_and_nothing_beside_it(gate: Setup) -> None:
+    assert "viva voce" in await ask(gate, "GET", "/", 200)
+    await ask(gate, "GET", "/console/console.css", 200)
+    for name in ("nothing.js", "..%2Fgateway.py", "%2e%2e%2fguard.py", "..%5cguard.py", ".", "console.css%00"):
+        assert (await ask(gate, "GET", f"/console/{name}", 404))["error"]["code"] == "not-found"
+
+
+async def test_readiness_ends_with_draining(gate: Setup) -> None:
+    assert (await ask(gate, "GET", "/readyz", 200))["ready"]
+    gate.desk.draining = True
+    async with gate.client.get("/readyz", headers=AUTH) as response:
+        assert response.status == 503
+    assert await ask(gate, "GET", "/healthz", 200) == {"ok": True}
+
+
+async def test_unknown_paths_and_methods_have_the_failures_shape(gate: Setup) -> None:
+    assert "'/v2/calls'" in (await ask(gate, "GET", "/v2/calls", 404))["error"]["message"]
+    async with gate.client.put("/v1/calls", headers=AUTH) as response:
+        assert response.status == 405
+        assert response.headers["Allow"] == "GET,HEAD,POST"
+        assert (await response.json())["error"]["message"] == "'/v1/calls' does not take PUT, only GET,HEAD,POST"

@@ -1,0 +1,155 @@
+"""Who is let in, how often, how much; and what never leaks."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from connectors.guard import COOKIE, RateLimit, session_cookie
+from tests.connectors import gateway
+from tests.connectors.gateway import AUTH, TOKEN, Setup
+
+OPEN = {("GET", "/"), ("GET", "/healthz"), ("POST", "/v1/session"), ("GET", "/console/console.css")}
+
+
+def endpoints(gate: Setup) -> list[tuple[str, str]]:
+    """Every route of the app as a request that would fit it."""
+    found = []
+    for route in gate.client.app.router.routes():
+        path = route.resource.canonical if route.resource else ""
+        if route.method not in ("HEAD", "OPTIONS"):
+            for name, value in (("{name}", "console.css"), ("{call_id}", "c"), ("{session_id}", "s")):
+                path = path.replace(name, value)
+            found.append((route.method, path))
+    return found
+
+
+async def test_every_endpoint_but_the_open_ones_needs_the_token(gate: Setup) -> None:
+    wrong: list[dict[str, str]] = [{}, *({"Authorization": text} for text in ("Bearer wrong", TOKEN, f"Basic {TOKEN}"))]
+    for method, path in endpoints(gate):
+        for headers in wrong:
+            async with gate.client.request(method, path, headers=headers, data=b"{}") as response:
+                if (method, path) in OPEN:
+                    assert "a bearer token is needed" not in await response.text()
+                else:
+                    assert response.status == 401, (method, path)
+                    assert response.headers["WWW-Authenticate"] == "Bearer"
+                    assert (await response.json())["error"]["code"] == "unauthorized"
+
+
+async def test_the_token_opens(gate: Setup) -> None:
+    for path in ("/v1/calls", "/metrics", "/readyz", "/v1/openapi.json"):
+        async with gate.client.get(path, headers=AUTH) as response:
+            assert response.status == 200, path
+
+
+async def test_the_console_s_cookie_is_bought_with_the_token_and_does_not_hold_it(gate: Setup) -> None:
+    async with gate.client.post("/v1/session", json={"token": "wrong"}) as response:
+        assert response.status == 401
+    async with gate.client.post("/v1/session", json={"token": TOKEN}) as response:
+        assert response.status == 200
+        cookie = response.headers["Set-Cookie"]
+    assert TOKEN not in cookie
+    assert "HttpOnly" in cookie
+    assert "SameSite=Strict" in cookie
+    async with gate.client.get("/v1/calls") as response:  # the client kept the cookie
+        assert response.status == 200
+
+
+@pytest.mark.parametrize(("origin", "status"), [("http://evil.example", 401), ("null", 401), (None, 401)])
+async def test_a_cookie_counts_only_for_requests_of_our_own_page(gate: Setup, origin: str | None, status: int) -> None:
+    headers = {"Cookie": f"{COOKIE}={session_cookie(TOKEN)}"} | ({"Origin": origin} if origin else {})
+    async with gate.client.post("/v1/calls", json={}, headers=headers) as response:
+        assert response.status == status
+    ours = headers | {"Origin": str(gate.client.make_url("")).rstrip("/")}
+    async with gate.client.post("/v1/calls", json={}, headers=ours) as response:
+        assert response.status == 201
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "status"),
+    [
+        ("127.0.0.1", None, 200), ("localhost", None, 200),
+        ("evil.example", None, 401), ("127.0.0.1", "http://evil.example", 401),
+    ],
+)  # fmt: skip
+async def test_the_loopback_exemption_is_for_this_machine_s_own_programs(host: str, origin: str | None, status: int) -> None:
+    setup = await gateway.start(loopback_open=True)
+    headers = {"Host": f"{host}:{setup.client.port}"} | ({"Origin": origin} if origin else {})
+    async with setup.client.get("/v1/calls", headers=headers) as response:
+        assert response.status == status
+    await setup.client.close()
+
+
+async def test_too_many_requests_are_told_to_wait() -> None:
+    setup = await gateway.start(rate_limit_per_s=2.0)
+    statuses = []
+    for _ in range(12):
+        async with setup.client.post("/v1/calls", json={}, headers=AUTH) as response:
+            statuses.append(response.status)
+            if response.status == 429:
+                assert response.headers["Retry-After"] == "1"
+    assert statuses[:4] == [201] * 4
+    assert statuses[-1] == 429
+    async with setup.client.get("/v1/calls", headers=AUTH) as response:  # looking is free
+        assert response.status == 200
+    await setup.client.close()
+
+
+def test_a_bucket_fills_again_and_clients_do_not_share_it() -> None:
+    limit = RateLimit(2.0)
+    assert [limit.take("a", 0.0) for _ in range(5)] == [True] * 4 + [False]
+    assert limit.take("b", 0.0)
+    assert limit.take("a", 0.5)
+    assert not limit.take("a", 0.5)
+
+
+def test_forgotten_clients_bound_the_memory() -> None:
+    limit = RateLimit(1.0)
+    for number in range(10_000):
+        limit.take(str(number), 0.0)
+    assert len(limit._buckets) <= 4096
+
+
+async def test_other_sites_may_not_call_unless_named() -> None:
+    setup = await gateway.start(cors_origins=("https://desk.example",))
+    for origin, status in (("https://desk.example", 204), ("https://evil.example", 403)):
+        async with setup.client.options("/v1/calls", headers={"Origin": origin}) as response:
+            assert response.status == status
+            assert response.headers.get("Access-Control-Allow-Origin") == (origin if status == 204 else None)
+    await setup.client.close()
+
+
+async def test_answers_carry_the_headers_browsers_obey(gate: Setup) -> None:
+    for path in ("/", "/v1/calls", "/nowhere"):
+        async with gate.client.get(path, headers=AUTH) as response:
+            assert response.headers["X-Content-Type-Options"] == "nosniff"
+            assert "frame-ancestors 'none'" in response.headers["Content-Security-Policy"]
+            assert response.headers["Referrer-Policy"] == "no-referrer"
+
+
+async def test_a_fault_of_ours_is_a_number_and_no_stack_trace(
+    gate: Setup, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken() -> None:
+        raise RuntimeError(f"secret inside {TOKEN[:3]}")
+
+    monkeypatch.setattr(gate.desk, "calls", broken)
+    async with gate.client.get("/v1/calls", headers=AUTH) as response:
+        text = await response.text()
+        assert response.status == 500
+    assert "secret" not in text
+    assert "Traceback" not in text
+    assert "see the log" in text
+    assert TOKEN not in capsys.readouterr().out
+
+
+async def test_a_client_that_hangs_up_harms_nobody(gate: Setup) -> None:
+    _, writer = await asyncio.open_connection("127.0.0.1", gate.client.port)
+    head = f"POST /v1/recordings HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: 99\r\n\r\n"
+    writer.write(head.encode() + b"ab")
+    await writer.drain()
+    writer.close()
+    async with gate.client.get("/healthz") as response:
+        assert response.status == 200
