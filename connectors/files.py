@@ -62,6 +62,9 @@ def open_recording(path: Path, channels: Literal["mix", "split"] = "mix") -> Rec
         container.close()
         raise AudioError(f"{path} holds no audio")
     stream = container.streams.audio[0]
+    if stream.codec_context is None:  # a header that names no codec FFmpeg knows
+        container.close()
+        raise AudioError(f"{path} holds audio of an unknown codec")
     rate, count = _served_rate(stream.rate or 0), len(stream.layout.channels)
     legs = LEGS if channels == "split" and count == 2 else LEGS[:1]
     seconds = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else None
