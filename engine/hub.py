@@ -79,15 +79,17 @@ class Hub:
         self._last: dict[str, str] = {}
         self._clients: set[_Client] = set()
         self._task: asyncio.Task[None] | None = None
+        self._closing = False
         self.degraded = False
 
     async def start(self) -> None:
         self._task = asyncio.create_task(self._read_forever(), name="hub")
 
     async def aclose(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        self._closing = True
+        while self._task is not None and not self._task.done():
+            self._task.cancel()  # redis-py takes a cancellation that comes while it connects for a time-out: say it again
+            await asyncio.wait([self._task], timeout=0.1)
         for client in self._clients:
             client.overrun = True
             client._ready.set()
@@ -167,7 +169,7 @@ class Hub:
         return HubEvent(self._event_id(stream, plain.decode()), fields[b"kind"].decode(), fields[b"data"])
 
     async def _read_forever(self) -> None:
-        while True:
+        while not self._closing:
             try:
                 if not self._last:
                     self._last = await self._tails()

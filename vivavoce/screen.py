@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 from engine.call import CallConfig, CallInfo
 from engine.config import Settings, load_settings
+from engine.errors import AudioError
 from engine.events import Tag
 from vivavoce import service_model
 from vivavoce.recordings import Timed, legs_of, make_job, screen_all
@@ -20,6 +22,7 @@ HELP = "screen recordings or captures and print how the tag develops"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = "A file that cannot be read is named on stderr (and as `error` in the JSON); the exit status is then 1."
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="audio file, pcap or pcapng")
     parser.add_argument("--channels", choices=("mix", "split"), default="mix", help="stereo: one leg or two (default: mix)")
     parser.add_argument("--realtime", action="store_true", help="at the pace of the call instead of as fast as possible")
@@ -33,16 +36,22 @@ def run(args: argparse.Namespace) -> int:
     settings = load_settings(None, os.environ, overrides)
     model = service_model.load(settings)
     config = service_model.call_config(settings, model.info)
-    reports = []
+    reports: list[dict[str, Any]] = []
     for path in args.files:
-        for source, leg, frames in legs_of(path, args.channels):
+        try:
+            legs = legs_of(path, args.channels)
+        except AudioError as error:
+            print(f"vivavoce screen: {error}", file=sys.stderr)
+            reports.append({"file": str(path), "error": str(error)})
+            continue
+        for source, leg, frames in legs:
             report = _screen_leg(path, source, leg, _paced(frames) if args.realtime else frames, settings, config, model)
             reports.append(report)
             if not args.json:
                 print(_text(report))
     if args.json:
         print(json.dumps(reports, indent=1))
-    return 0
+    return 1 if any("error" in report for report in reports) else 0
 
 
 def _screen_leg(

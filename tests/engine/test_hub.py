@@ -117,3 +117,20 @@ async def test_scores_make_room_for_tags_before_a_client_is_cut_off() -> None:
     taken = [await client.take() for _ in range(QUEUE)]
     assert [e.event for e in taken if e] == ["tag"] * QUEUE
     assert await client.take() is None
+
+
+async def test_it_ends_even_when_its_cancellation_is_taken_for_a_time_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = Hub("redis://127.0.0.1:1/0", ["vivavoce:tags:0"])
+    reading = asyncio.Event()
+
+    async def deaf(*_: object, **__: object) -> None:
+        reading.set()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            raise TimeoutError from None
+
+    monkeypatch.setattr(hub._redis, "xrevrange", deaf)
+    await hub.start()
+    await reading.wait()
+    await asyncio.wait_for(hub.aclose(), 2)

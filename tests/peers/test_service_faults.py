@@ -1,0 +1,98 @@
+"""What goes wrong around the service: wrong settings, taken ports, a dying Redis, its own end."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.peers.redis import RealRedis
+from tests.peers.service import of_call, records, running, send_call, spawn, speech_of
+from vivavoce.samples import SAMPLES
+
+pytestmark = pytest.mark.peer
+
+
+async def refusal(*settings: str) -> str:
+    """What a service that will not start says; its exit status must be 2."""
+    process = await spawn(*settings)
+    output, _ = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 2, output.decode()
+    return output.decode()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (["server.prot=1"], ["server.prot", "server.port"]),
+        (["server.port=70000"], ["server.port", "70000", "65535"]),
+        (["tags.prior=2"], ["tags.prior", "2"]),
+        (["server.host=0.0.0.0"], ["server.host", "token"]),
+        (["model.path=pyproject.toml"], ["pyproject"]),
+    ],
+)
+async def test_a_wrong_setting_is_one_sentence(settings: list[str], words: list[str]) -> None:
+    said = await refusal(*settings)
+    assert all(word in said for word in words), said
+    assert "Traceback" not in said
+
+
+async def test_a_taken_port_is_one_sentence() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        said = await refusal(f"server.port={port}")
+    assert f"cannot listen on 127.0.0.1:{port}" in said
+    assert "Traceback" not in said
+
+
+async def test_sigterm_gives_every_call_its_last_record_and_exits_cleanly(tmp_path: Path, real_redis: RealRedis) -> None:
+    async with running(tmp_path, f"redis.url={real_redis.url}") as service:
+        ticket = await service.ask("POST", "/v1/calls", 201, json={"call_id": "c", "legs": ["caller", "agent"]})
+        legs = ticket["legs"].values()
+        await asyncio.gather(*(send_call(leg, speech_of(SAMPLES[0].path, 2.0)) for leg in legs))
+        status, output = await service.stop()
+    assert status == 0, output
+    assert "a-token-for-the-service-tests" not in output.partition("ending:")[2]
+    for leg in ("caller", "agent"):
+        told = of_call(await records(real_redis.url), "c", leg)
+        assert (told[-1]["kind"], "drained" in told[-1]["reasons"]) == ("end", True)
+        assert [r["seq"] for r in told] == list(range(len(told)))
+
+
+async def test_redis_killed_in_mid_call_loses_and_repeats_nothing(tmp_path: Path, real_redis: RealRedis) -> None:
+    async with running(tmp_path, f"redis.url={real_redis.url}", "tags.score_interval_s=0.1") as service:
+        tickets = [await service.ask("POST", "/v1/calls", 201, json={"call_id": f"c{n}"}) for n in range(5)]
+        speech = speech_of(SAMPLES[0].path, 6.0)
+        calls = asyncio.gather(*(send_call(t["legs"]["caller"], speech) for t in tickets))
+        await asyncio.sleep(2.5)  # the file is flushed once a second: what was acked last is offered again
+        await real_redis.kill()
+        await asyncio.sleep(1.0)
+        assert (await service.ask("GET", "/readyz"))["redis_connected"] is False
+        await real_redis.start()
+        await calls
+        await asyncio.sleep(1.0)
+        media = [(await service.ask("GET", f"/v1/calls/c{n}"))["media"]["caller"] for n in range(5)]
+        assert {m["lost"] for m in media} == {0}
+        await service.stop()
+        found = await records(real_redis.url)
+    for number in range(5):
+        told = of_call(found, f"c{number}")
+        assert [r["seq"] for r in told] == list(range(len(told)))
+        assert len(told) > 30
+        assert told[-1]["kind"] == "end"
+
+
+async def test_two_calls_do_not_share_an_id_or_a_port(tmp_path: Path, real_redis: RealRedis) -> None:
+    async with running(tmp_path, f"redis.url={real_redis.url}", "rtp.port_min=28410", "rtp.port_max=28412") as service:
+        await service.ask("POST", "/v1/calls", 201, json={"call_id": "one"})
+        error = (await service.ask("POST", "/v1/calls", 409, json={"call_id": "one"}))["error"]
+        assert (error["field"], '"one" is running' in error["message"]) == ("call_id", True)
+        error = (await service.ask("POST", "/v1/calls", 503, json={"call_id": "two"}))["error"]
+        assert "no free UDP port left" in error["message"]
+        error = (await service.ask("POST", "/v1/calls", 400, json={"codec": "G729"}))["error"]
+        assert '"G729" is unknown' in error["message"]
+        assert len((await service.ask("GET", "/v1/calls"))["calls"]) == 1
