@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.signal import resample_poly
 
 from models.channel import ChannelConfig, apply, draw
 from models.corpus import RATE, read_speech
@@ -22,6 +23,7 @@ from models.store import AudioStore, Entry
 
 Samples = NDArray[np.int16]
 FRAME = 320  # samples per model frame, 40 ms
+SPEEDS = ((10, 9), (16, 15), (15, 16), (10, 11))  # samples after and before: above 1 is slower
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class BatchConfig:
     crop_s: float = 3.2
     copy_pairs: float = 0.45  # share of rows in (real clip, its copy) pairs
     repository_pairs: float = 0.2  # share of rows in (person, fake) pairs of one repository
+    speed: float = 0.0  # share of the rows and pairs played up to a tenth faster or slower: more voices, same artefacts
     coded: float = 0.4  # share of the rows and pairs not left clean that pass a speech codec first
     paths: Mapping[str, float] = field(  # how often each kind of copy is taken against a plain 1
         default_factory=lambda: {"hifigan": 3.0, "hifigan-convert": 3.0, "world": 2.0, "mel-smooth": 0.5}
@@ -145,10 +148,12 @@ class Sampler:
         channel = draw(lines, rng, len(self._noises), len(self._rooms))
         coded = rng.random() < self._config.coded * (1 - lines.clean)
         place = rng.random()
+        up, down = SPEEDS[int(rng.integers(len(SPEEDS)))] if rng.random() < self._config.speed else (1, 1)
         out = []
         for entry in entries:
             chosen = self._coded.get((entry.source, entry.generator), entry) if coded else entry
-            crop = cut(self._store.samples(chosen), length, place if same_place else float(rng.random()))
+            source = cut(self._store.samples(chosen), -(-length * down // up), place if same_place else float(rng.random()))
+            crop = source if up == down else resampled(source, up, down)[:length]
             out.append((apply(crop, channel, self._noises, self._rooms), speech_frames(crop)))
         return out
 
@@ -168,6 +173,12 @@ def cut(samples: Samples, length: int, place: float) -> Samples:
     else:
         start = int(place * (len(samples) - length))
     return samples[start : start + length]
+
+
+def resampled(samples: Samples, up: int, down: int) -> Samples:
+    """Band-limited change of length (and so of pace and pitch) by up / down."""
+    changed: NDArray[np.float32] = resample_poly(samples.astype(np.float32), up, down)
+    return np.clip(np.rint(changed), -32768, 32767).astype(np.int16)
 
 
 def speech_frames(samples: Samples) -> NDArray[np.float32]:

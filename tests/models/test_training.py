@@ -16,7 +16,7 @@ from models.calibration import Calibration
 from models.channel import ChannelConfig
 from models.conformer import ModelConfig, StreamingConformer
 from models.corpus import Clip
-from models.dataset import FRAME, Batch, BatchConfig, Sampler, cut, speech_frames
+from models.dataset import FRAME, SPEEDS, Batch, BatchConfig, Sampler, cut, resampled, speech_frames
 from models.objective import LossConfig, MaskConfig, band_masks, frame_weights, loss_of, training_views
 from models.selection import Dev, speech_mean
 from models.store import AudioStore
@@ -143,6 +143,15 @@ def test_a_shared_repository_teaches_both_views() -> None:
     loss_of(views, batch, LossConfig()).backward()
     assert views.grad is not None
     assert (views.grad.abs().sum(dim=(0, 1)) > 0).all()
+
+
+@pytest.mark.parametrize(("up", "down"), SPEEDS)
+def test_a_change_of_speed_moves_pitch_and_length_alike(up: int, down: int) -> None:
+    tone = (8000 * np.sin(2 * np.pi * 500 * np.arange(25600) / 8000)).astype(np.int16)
+    slower = resampled(tone, up, down)
+    assert abs(len(slower) - 25600 * up / down) <= 1
+    peak = np.abs(np.fft.rfft(slower[1000:9000] * np.hanning(8000))).argmax()
+    assert abs(peak - 500 * down / up) <= 1
 
 
 def test_early_frames_and_silence_do_not_decide() -> None:
