@@ -86,6 +86,8 @@ def test_the_scorer_s_bench_reports_what_programs_read() -> None:
     assert report["calls_per_core"] > 50
     assert 0 < report["sgemm_share"] < 1
     assert report["resident_calls"] == 64
+    assert 0 < report["energy_vad_us_per_frame"] < 100
+    assert 0.5 < report["vad_agreement"] <= 1
 
 
 @pytest.mark.peer

@@ -14,7 +14,7 @@ from connectors.g711 import MU_LAW
 from engine.config import Model as ModelSettings
 from engine.config import Settings
 from models.runtime import StateStore
-from vivavoce import service_model
+from vivavoce import bench_vad, service_model
 from vivavoce.samples import sample_speech
 from vivavoce.sgemm import SgemmPeak
 
@@ -76,4 +76,5 @@ def measure(calls: int = 1024, batch: int = 64, rounds: int = 15, model_path: st
         "state_bytes_per_call": store.bytes_per_call,
         "model": model.version,
         "rounds": rounds,
+        **bench_vad.measure(MU_LAW[speech]),
     }
