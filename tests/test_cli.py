@@ -48,7 +48,7 @@ def test_the_top_help_imports_nothing_heavy() -> None:
 
 
 def test_a_missing_file_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["screen", "no-such-file.wav"]) == 2
+    assert main(["screen", "no-such-file.wav"]) == 1
     error = capsys.readouterr().err
     assert "no-such-file.wav" in error
     assert "Traceback" not in error

@@ -30,8 +30,8 @@ async def service(tmp_path: Path, real_redis: RealRedis) -> AsyncIterator[Servic
 
 
 async def collect_events(service: Service, into: list[dict[str, Any]]) -> None:
-    """The records of /v1/events, until cancelled."""
-    async with service.client.get(service.url + "/v1/events") as response:
+    """The records of /v1/events from the first on, until cancelled."""
+    async with service.client.get(service.url + "/v1/events", params={"last_event_id": "0-0"}) as response:
         kind = ""
         async for line in response.content:
             name, _, value = line.decode().strip().partition(": ")
