@@ -108,7 +108,7 @@ async def test_call_from_the_browser_with_level_meter_and_hang_up(
 # the files
 
 
-def test_nothing_comes_from_elsewhere_and_nothing_is_inline() -> None:
+async def test_nothing_comes_from_elsewhere_and_nothing_is_inline() -> None:
     html = (CONSOLE / "index.html").read_text()
     assert "<style" not in html
     assert "style=" not in html
