@@ -205,7 +205,7 @@ def logistic(
 
 
 def choose_thresholds(scored: Sequence[Scored], calibration: Calibration) -> Thresholds:
-    """Deepfake-likely: at most 1 % of people per clip (>= 4 s) and 0.5 % per call. Human-likely: 10 % of fakes.
+    """Deepfake-likely: at most 1 % of people, per clip (with 3 s of speech) and per call. Human-likely: 10 % of fakes.
 
     Conditions are pooled: the line a call comes by is not known when it is tagged.
     """
@@ -218,7 +218,7 @@ def choose_thresholds(scored: Sequence[Scored], calibration: Calibration) -> Thr
         ]
 
     limits = [metrics.threshold_at_fpr(clips, 0.01) for clips in [llrs(("clip", "4"), True, 3.0)] if clips]
-    limits += [metrics.threshold_at_fpr(calls, 0.005) for calls in [llrs(("10", "30"), True, 3.0)] if calls]
+    limits += [metrics.threshold_at_fpr(calls, 0.01) for calls in [llrs(("10", "30"), True, 3.0)] if calls]
     if not limits:
         raise ValueError("no bona fide trial with 3 s of speech to set thresholds on")
     fakes = np.sort(llrs(("clip", "4", "10", "30"), False, 3.0))
