@@ -73,6 +73,8 @@ def make_decoder(spec: CodecSpec) -> Decoder:
 
 
 class _G711:
+    joins = True
+
     def __init__(self, spec: CodecSpec) -> None:
         self.rate, self.clock = spec.rate, spec.clock
         # The table look-up itself, without a wrapper: fifty times a second for every call.
@@ -81,6 +83,8 @@ class _G711:
 
 class _L16:
     """Linear 16 bit, big endian (RFC 3551 section 4.5.11)."""
+
+    joins = False
 
     def __init__(self, spec: CodecSpec) -> None:
         self.rate, self.clock = spec.rate, spec.clock
@@ -96,6 +100,8 @@ class _L16:
 
 class _PyAv:
     """G.722 and Opus through FFmpeg."""
+
+    joins = False
 
     def __init__(self, spec: CodecSpec) -> None:
         self.rate, self.clock = spec.rate, spec.clock

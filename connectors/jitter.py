@@ -37,19 +37,15 @@ class JitterStats:
 class JitterBuffer(Generic[T]):
     """Items by 16-bit sequence number, in; items in order and gaps, out."""
 
-    __slots__ = ("_given_up", "_held", "_odd", "_wait_s", "next", "stats")
+    __slots__ = ("_given_up", "_odd", "_wait_s", "held", "next", "stats")
 
     def __init__(self, wait_s: float) -> None:
         self.next: int | None = None  # the number wanted
         self.stats = JitterStats()
         self._wait_s = wait_s
-        self._held: dict[int, tuple[T, float]] = {}  # at most MAX_HELD
+        self.held: dict[int, tuple[T, float]] = {}  # what waits behind a hole, at most MAX_HELD
         self._given_up: OrderedDict[int, None] = OrderedDict()  # at most MAX_LATE
         self._odd: int | None = None  # the number after one that was far off
-
-    @property
-    def holding(self) -> bool:
-        return bool(self._held)
 
     def push(self, number: int, item: T, now: float) -> list[T | Gap]:
         """The next packet that arrived -> what may be handed on."""
@@ -59,7 +55,7 @@ class JitterBuffer(Generic[T]):
         ahead = ((number - self.next + 0x8000) & 0xFFFF) - 0x8000
         if ahead == 0:
             self.next = (number + 1) & 0xFFFF
-            if not self._held:
+            if not self.held:
                 return [item]
             return [item, *self._follow()]
         if ahead > MAX_JUMP or ahead < -MAX_LATE:
@@ -72,34 +68,34 @@ class JitterBuffer(Generic[T]):
     def poll(self, now: float) -> list[T | Gap]:
         """Give up holes that have been waited for long enough."""
         out: list[T | Gap] = []
-        while self._held and now >= (self.deadline() or now):
+        while self.held and now >= (self.deadline() or now):
             out += self._give_up()
         return out
 
     def deadline(self) -> float | None:
         """When `poll` has something to give up."""
-        if not self._held:
+        if not self.held:
             return None
-        return min(arrived for _, arrived in self._held.values()) + self._wait_s
+        return min(arrived for _, arrived in self.held.values()) + self._wait_s
 
     def reset(self) -> None:
         """Another sender: forget the numbers, keep the counts."""
         self.next = self._odd = None
-        self._held.clear()
+        self.held.clear()
         self._given_up.clear()
 
     def _hold(self, number: int, item: T, now: float) -> list[T | Gap]:
-        if number in self._held:
+        if number in self.held:
             self.stats.duplicate += 1
             return []
-        self._held[number] = (item, now)
-        return self._give_up() if len(self._held) > MAX_HELD else []
+        self.held[number] = (item, now)
+        return self._give_up() if len(self.held) > MAX_HELD else []
 
     def _follow(self) -> list[T | Gap]:
         """Held packets that are now in order."""
         out: list[T | Gap] = []
-        while self.next in self._held:
-            out.append(self._held.pop(self.next)[0])
+        while self.next in self.held:
+            out.append(self.held.pop(self.next)[0])
             self.stats.reordered += 1
             self.next = (self.next + 1) & 0xFFFF
         return out
@@ -107,7 +103,7 @@ class JitterBuffer(Generic[T]):
     def _give_up(self) -> list[T | Gap]:
         assert self.next is not None
         wanted = self.next
-        first = min(self._held, key=lambda number: (number - wanted) & 0xFFFF)
+        first = min(self.held, key=lambda number: (number - wanted) & 0xFFFF)
         missing = (first - wanted) & 0xFFFF
         for number in range(max(0, missing - MAX_LATE), missing):
             self._given_up[(wanted + number) & 0xFFFF] = None
@@ -132,7 +128,7 @@ class JitterBuffer(Generic[T]):
             self._odd = (number + 1) & 0xFFFF
             return []
         self.stats.restarts += 1
-        held = [entry[0] for entry in self._held.values()]
+        held = [entry[0] for entry in self.held.values()]
         self.reset()
         self.next = (number + 1) & 0xFFFF
         return [*held, item]

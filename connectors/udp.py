@@ -80,9 +80,12 @@ class RtpEndpoint(asyncio.DatagramProtocol):
         on_frame: OnFrame,
         *,
         declared: Source | None = None,
+        waiting: set[RtpEndpoint] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`waiting` is given every endpoint that holds packets behind a hole, for whoever polls."""
         self.receiver = receiver
+        self._waiting: set[RtpEndpoint] = set() if waiting is None else waiting
         self.foreign = 0  # datagrams of other sources
         self.other = 0  # STUN, DTLS and what is nothing at all
         self.host, self.port = "", 0
@@ -106,18 +109,27 @@ class RtpEndpoint(asyncio.DatagramProtocol):
         self.last_packet = now = self._clock()
         for frame in self.receiver.receive_datagram(data, now):
             self._on_frame(frame, now)
+        if self.receiver.jitter.held:
+            self._waiting.add(self)
 
     def error_received(self, exc: Exception) -> None:
         """ICMP errors concern what we send, and we send nothing."""
 
     def poll(self, now: float) -> None:
-        """Hand on what was held for missing packets long enough. One ticker calls this for all endpoints."""
-        if self.receiver.jitter.holding:
-            for frame in self.receiver.poll(now):
-                self._on_frame(frame, now)
+        """Hand on what was held for missing packets long enough."""
+        for frame in self.receiver.poll(now):
+            self._on_frame(frame, now)
+        if not self.receiver.jitter.held:
+            self._waiting.discard(self)
+
+    def flush(self) -> None:
+        """Hand on what was gathered of a chunk: the stream has paused or is over."""
+        for frame in self.receiver.flush():
+            self._on_frame(frame, self.last_packet)
 
     def close(self) -> None:
         """Close the sockets and give the port back; safe to repeat."""
+        self._waiting.discard(self)
         for transport in (self._transport, self._rtcp):
             if transport is not None:
                 transport.close()
@@ -146,12 +158,17 @@ class _Sink(asyncio.DatagramProtocol):
 
 
 async def open_endpoint(
-    ports: PortRange, receiver: RtpReceiver, on_frame: OnFrame, *, declared: Source | None = None
+    ports: PortRange,
+    receiver: RtpReceiver,
+    on_frame: OnFrame,
+    *,
+    declared: Source | None = None,
+    waiting: set[RtpEndpoint] | None = None,
 ) -> RtpEndpoint:
     """Bind a port of `ports` and listen on it."""
     loop = asyncio.get_running_loop()
     rtp_socket, rtcp_socket = ports.bind()
-    endpoint = RtpEndpoint(receiver, on_frame, declared=declared)
+    endpoint = RtpEndpoint(receiver, on_frame, declared=declared, waiting=waiting)
     endpoint.host, endpoint.port = rtp_socket.getsockname()[:2]
     endpoint._ports = ports
     transport, _ = await loop.create_datagram_endpoint(lambda: endpoint, sock=rtp_socket)

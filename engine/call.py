@@ -219,10 +219,10 @@ class Call:
                 return 0.0
             self._speech_samples += block
             return self._block_s
-        speech = 0
+        speech, octets = 0, samples.tobytes()
         for start in range(0, size - size % (block // 2), block):
-            part = samples[start : min(start + block, size - size % (block // 2))]
-            speech += len(part) if self._vad(part.tobytes(), rate) else 0
+            part = octets[2 * start : 2 * min(start + block, size - size % (block // 2))]
+            speech += len(part) // 2 if self._vad(part, rate) else 0
         self._speech_samples += speech
         return speech / rate
 

@@ -32,6 +32,7 @@ log = structlog.get_logger(__name__)
 
 Json = dict[str, Any]
 TICK_S = 0.02  # how often held packets are looked at; a loop over all calls, not a timer each
+PAUSE_S = 0.2  # without a packet, what was gathered of a chunk is handed on
 SLOW_TICKS = 12  # every so many ticks, timers and time-outs: four times a second
 
 
@@ -41,7 +42,6 @@ class Leg:
 
     session: Session
     endpoint: RtpEndpoint | None = None
-    poll: Callable[[float], None] | None = None
 
 
 @dataclass(slots=True)
@@ -69,6 +69,8 @@ class Desk:
         self._scorer, self._publish = scorer, publish
         self._calls: dict[str, LiveCall] = {}
         self._ports = PortRange(settings.rtp.host, settings.rtp.port_min, settings.rtp.port_max)
+        self._waiting: set[RtpEndpoint] = set()  # hold packets behind a hole
+        self._polls: dict[str, Callable[[float], None]] = {}  # of calls whose connector holds packets itself
         self._ticker: asyncio.Task[None] | None = None
         self.draining = False
         self.opened = self.refused = 0
@@ -92,9 +94,13 @@ class Desk:
                 leg = self._add_leg(call, name)
                 events = frozenset({request.event_payload_type})
                 wait_s = self._settings.rtp.jitter_ms / 1000
-                receiver = RtpReceiver(make_decoder(codec), codec.payload_type, wait_s=wait_s, event_types=events)
-                leg.endpoint = await open_endpoint(self._ports, receiver, leg.session.on_frame, declared=declared)
-                leg.poll = leg.endpoint.poll
+                receiver = RtpReceiver(
+                    make_decoder(codec), codec.payload_type, wait_s=wait_s, event_types=events,
+                    gather=self._config.chunk_samples,
+                )  # fmt: skip
+                leg.endpoint = await open_endpoint(
+                    self._ports, receiver, leg.session.on_frame, declared=declared, waiting=self._waiting
+                )
         except Exception:
             self._abandon(call)
             raise
@@ -135,7 +141,7 @@ class Desk:
         except Exception:
             self._abandon(call)
             raise
-        leg.poll, call.hang_up = poll, hang_up
+        self._polls[call.call_id], call.hang_up = poll, hang_up
         self._begin(call)
         return MediaCall(self, call.call_id, leg.session)
 
@@ -203,8 +209,11 @@ class Desk:
         """Close every leg and free what they hold; safe to repeat."""
         if self._calls.pop(call.call_id, None) is None:
             return
+        self._polls.pop(call.call_id, None)
         now = self._clock()
         for leg in call.legs.values():
+            if leg.endpoint is not None:
+                leg.endpoint.flush()
             leg.session.close(reason, now)
             if leg.endpoint is not None:
                 leg.endpoint.close()
@@ -252,10 +261,10 @@ class Desk:
         for tick in itertools.count():
             await asyncio.sleep(TICK_S)
             now = self._clock()
-            for call in list(self._calls.values()):
-                for leg in call.legs.values():
-                    if leg.poll is not None:
-                        leg.poll(now)
+            for endpoint in tuple(self._waiting):
+                endpoint.poll(now)
+            for poll in tuple(self._polls.values()):
+                poll(now)
             if tick % SLOW_TICKS == 0:
                 self._slow_tick(now)
 
@@ -267,6 +276,8 @@ class Desk:
                 self.end(call, "rtp-timeout")
                 continue
             for leg in call.legs.values():
+                if leg.endpoint is not None and now - leg.endpoint.last_packet > PAUSE_S:
+                    leg.endpoint.flush()
                 leg.session.on_tick(now)
 
     async def _play(self, call: LiveCall, legs: Mapping[str, Iterator[AudioFrame]], realtime: bool) -> None:

@@ -74,7 +74,7 @@ def test_no_datagram_raises_and_each_is_counted(codec: str) -> None:
     assert stats.received + stats.malformed + stats.foreign + stats.rtcp >= PACKETS
     assert stats.received > PACKETS / 4
     assert stats.malformed > PACKETS / 10
-    assert len(subject.jitter._held) <= 64
+    assert len(subject.jitter.held) <= 64
     good = [RtpPacket(spec.payload_type, n, n * spec.clock // 50, 1, good_payloads(codec)[n]).serialize() for n in range(5)]
     after = [frame for n, d in enumerate(good) for frame in subject.receive_datagram(d, 1e6 + n * 0.02)]
     assert [f for f in after if not f.lost], "a good stream is not heard any more"

@@ -20,7 +20,7 @@ def buffer() -> JitterBuffer[int]:
 
 def test_in_order_is_handed_on_at_once(buffer: JitterBuffer[int]) -> None:
     assert [buffer.push(n, n, 0.0) for n in (7, 8, 9)] == [[7], [8], [9]]
-    assert not buffer.holding
+    assert not buffer.held
 
 
 def test_a_swap_waits_for_the_missing_one(buffer: JitterBuffer[int]) -> None:

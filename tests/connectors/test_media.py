@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -167,3 +168,45 @@ def test_the_short_way_gives_what_the_careful_way_gives(seed: int) -> None:
         ]
     assert short.stats == careful.stats
     assert short.jitter.stats == careful.jitter.stats
+
+
+def timeline(frames: list[AudioFrame]) -> list[tuple[int, bool]]:
+    """(sample, lost) of the whole stream, however it was cut into frames; positions must join up."""
+    for before, after in pairwise(frames):
+        assert before.timestamp + len(before.samples) == after.timestamp
+    return [(int(sample), frame.lost) for frame in frames for sample in frame.samples]
+
+
+def test_gathered_packets_are_one_frame_per_chunk() -> None:
+    frames = feed(receiver(gather=1280), list(range(20)))
+    assert [(f.timestamp, len(f.samples)) for f in frames] == [(0, 160), (160, 1120), (1280, 1280)]
+
+
+def test_a_pause_or_the_end_gives_out_what_was_gathered() -> None:
+    stream = receiver(gather=1280)
+    feed(stream, [0, 1, 2])
+    assert [len(f.samples) for f in stream.flush()] == [320]
+    assert stream.flush() == []
+
+
+def test_codecs_that_do_not_join_are_not_gathered() -> None:
+    stream = receiver("L16/8000", gather=1280)
+    sent = [RtpPacket(96, n, n * 160, 1, bytes(320)) for n in range(4)]
+    assert [len(stream.receive_datagram(p.serialize(), 0.0)) for p in sent] == [1] * 4
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_gathering_changes_no_sample_and_hides_no_loss(seed: int) -> None:
+    rng = random.Random(seed)
+    numbers = [n for n in range(400) if rng.random() > 0.04]
+    for at in range(1, len(numbers) - 1):
+        if rng.random() < 0.05:
+            numbers[at], numbers[at + 1] = numbers[at + 1], numbers[at]
+    plain, gathered = receiver(), receiver(gather=1280)
+    one, other = feed(plain, numbers), feed(gathered, numbers)
+    other += gathered.flush()
+    assert timeline(other) == timeline(one)
+    assert len(other) < len(one) / 2
+    whole = [f for f in other if len(f.samples) > 160]
+    assert all(f.timestamp // 1280 == (f.timestamp + len(f.samples) - 1) // 1280 for f in whole), "across a chunk's border"
+    assert gathered.stats == plain.stats
