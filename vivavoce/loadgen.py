@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 PACKET_MS = 20
 PAYLOAD = 160  # G.711: one byte a sample, 8000 samples a second
 HEADER = 12
+STARTS = 8  # packets over which the callers begin: otherwise all chunks of all calls would be complete at once
 
 
 class _Iovec(ctypes.Structure):
@@ -71,7 +72,7 @@ class LoadGenerator:
         self._libc = ctypes.CDLL(None, use_errno=True)
 
     def run(self, seconds: float) -> LoadResult:
-        """Send for `seconds`; caller i speaks at phase i modulo 20 ms, so the load is even."""
+        """Send for `seconds`. Callers begin spread over the first 160 ms, as calls that know nothing of each other do."""
         ticks = int(seconds * 1000)
         bounds = [self._count * k // PACKET_MS for k in range(PACKET_MS + 1)]
         start, cpu = time.monotonic(), time.process_time()
@@ -81,8 +82,10 @@ class LoadGenerator:
             if lag < 0:
                 time.sleep(-lag)
             late += lag > 0.005
-            phase = tick % PACKET_MS
-            sent += self._send(bounds[phase], bounds[phase + 1], tick // PACKET_MS)
+            phase, index = tick % PACKET_MS, tick // PACKET_MS
+            first, last = bounds[phase], bounds[phase + 1]
+            begun = -(-(last - first) * min(index + 1, STARTS) // STARTS)
+            sent += self._send(first, first + begun, index)
         return LoadResult(sent, time.monotonic() - start, late, time.process_time() - cpu)
 
     def _send(self, first: int, last: int, index: int) -> int:
