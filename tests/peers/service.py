@@ -43,30 +43,32 @@ class Service:
         return self.process.returncode, output.decode()
 
 
-async def spawn(*settings: str, **env: str) -> asyncio.subprocess.Process:
-    arguments = [part for setting in settings for part in ("--set", setting)]
+async def spawn(*settings: str, ready: Path | None = None) -> asyncio.subprocess.Process:
+    """`vivavoce serve` with `settings` and nothing from the environment; `ready` is where it writes its URL."""
+    arguments = ["--ready-file", str(ready)] if ready else []
+    arguments += [part for setting in settings for part in ("--set", setting)]
     clean = {k: v for k, v in os.environ.items() if not k.startswith("VIVAVOCE_") and k != "REDIS_URL"}
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "vivavoce", "serve", *arguments, cwd=ROOT, env=clean | env,
+        sys.executable, "-m", "vivavoce", "serve", *arguments, cwd=ROOT, env=clean,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
 
 
 @asynccontextmanager
 async def running(folder: Path, *settings: str) -> AsyncIterator[Service]:
-    """A service on free loopback ports with `settings`; it is gone afterwards."""
+    """A service on free loopback ports with `settings`; afterwards it must end by itself, with status 0."""
     ready = folder / "url"
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "vivavoce", "serve", "--ready-file", str(ready), "--set", "server.port=0",
-        "--set", f"server.token={TOKEN}", *[part for setting in settings for part in ("--set", setting)],
-        cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-        env={k: v for k, v in os.environ.items() if not k.startswith("VIVAVOCE_") and k != "REDIS_URL"},
-    )  # fmt: skip
+    process = await spawn("server.port=0", f"server.token={TOKEN}", *settings, ready=ready)
     try:
         await _until_ready(process, ready)
         async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {TOKEN}"}) as client:
-            yield Service(process, ready.read_text(), client)
-    finally:
+            service = Service(process, ready.read_text(), client)
+            yield service
+        if process.returncode is None:
+            status, output = await service.stop()
+            assert status == 0, output
+            assert "Traceback" not in output, output
+    finally:  # only after a failure is there still something to end
         if process.returncode is None:
             process.kill()
             await process.wait()

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import socket
 from pathlib import Path
 
 import pytest
 
 from tests.peers.redis import RealRedis
-from tests.peers.service import of_call, records, running, send_call, spawn, speech_of
+from tests.peers.service import ROOT, TOKEN, of_call, records, running, send_call, spawn, speech_of
 from vivavoce.samples import SAMPLES
 
 pytestmark = pytest.mark.peer
+WEIGHTS = ROOT / "models" / "weights"
 
 
 async def refusal(*settings: str) -> str:
@@ -28,7 +30,7 @@ async def refusal(*settings: str) -> str:
     [
         (["server.prot=1"], ["server.prot", "server.port"]),
         (["server.port=70000"], ["server.port", "70000", "65535"]),
-        (["tags.prior=2"], ["tags.prior", "2"]),
+        (["tags.prior=2"], ["tags.prior", "2", "above 0", "below 1"]),
         (["server.host=0.0.0.0"], ["server.host", "token"]),
         (["model.path=pyproject.toml"], ["pyproject"]),
     ],
@@ -49,6 +51,23 @@ async def test_a_taken_port_is_one_sentence() -> None:
     assert "Traceback" not in said
 
 
+async def test_a_second_service_on_the_same_port_ends_and_leaves_the_first_alone(tmp_path: Path, real_redis: RealRedis) -> None:
+    async with running(tmp_path, f"redis.url={real_redis.url}") as first:
+        port = first.url.rpartition(":")[2]
+        said = await refusal(f"server.port={port}", f"redis.url={real_redis.url}", "redis.shard=1")
+        assert f"cannot listen on 127.0.0.1:{port}" in said
+        assert (await first.ask("GET", "/readyz"))["ready"] is True
+
+
+async def test_a_model_that_does_not_fit_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "other.onnx").write_bytes(b"\x08\x07 not a model")
+    shutil.copy(WEIGHTS / "vivavoce-1.json", tmp_path / "other.json")
+    said = await refusal(f"model.path={tmp_path / 'other.onnx'}")
+    assert "other.onnx" in said
+    assert len(said.strip().splitlines()) == 1
+    assert "Traceback" not in said
+
+
 async def test_sigterm_gives_every_call_its_last_record_and_exits_cleanly(tmp_path: Path, real_redis: RealRedis) -> None:
     async with running(tmp_path, f"redis.url={real_redis.url}") as service:
         ticket = await service.ask("POST", "/v1/calls", 201, json={"call_id": "c", "legs": ["caller", "agent"]})
@@ -56,7 +75,7 @@ async def test_sigterm_gives_every_call_its_last_record_and_exits_cleanly(tmp_pa
         await asyncio.gather(*(send_call(leg, speech_of(SAMPLES[0].path, 2.0)) for leg in legs))
         status, output = await service.stop()
     assert status == 0, output
-    assert "a-token-for-the-service-tests" not in output.partition("ending:")[2]
+    assert not [line for line in output.splitlines() if TOKEN in line and not line.startswith("  ")], "a token in the log"
     for leg in ("caller", "agent"):
         told = of_call(await records(real_redis.url), "c", leg)
         assert (told[-1]["kind"], "drained" in told[-1]["reasons"]) == ("end", True)
