@@ -19,7 +19,7 @@ class Record:
     kind: str  # "tag", "score" or "end"
     data: bytes  # JSON
     arrived: float  # monotonic: when the audio behind it was complete
-    accepted: float  # monotonic: when it was published here
+    acked: float = 0.0  # monotonic: when Redis took it
     dropped: bool = False
 
 

@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 
 PREFIX = "vivavoce:tags:"
 PIPELINE = 200  # records per round trip
-REPLAY_S = 5.0  # offered again after Redis restarted; append-only files are synced every second
+REPLAY_S = 5.0  # before the last acknowledgement, offered again after a restart; the file is synced every second
 REPLAY_MAX = 20000  # records kept for that
 TRIM_EVERY_S = 10.0
 
@@ -79,7 +79,7 @@ class Publisher:
         self._retention_ms = retention_s * 1000
         self._clock, self._wall_clock, self._on_ack = clock, wall_clock, on_ack
         self._last_id = (0, 0)
-        self._recent: deque[Record] = deque(maxlen=REPLAY_MAX)  # acknowledged in the last REPLAY_S
+        self._recent: deque[Record] = deque(maxlen=REPLAY_MAX)  # acknowledged, oldest first
         self._wake = asyncio.Event()
         self._run_id: Any = None  # of the server that holds what was acknowledged
         self._server_run: Any = None  # of the server that answers now
@@ -104,7 +104,7 @@ class Publisher:
             ms, sequence = self._last_id[0], self._last_id[1] + 1
         self._last_id = (ms, sequence)
         full = replace(tag, event_id=f"{ms}-{sequence}", wall_time=round(wall, 3))
-        self.spool.append(Record((ms, sequence), tag.call_id, tag.kind, encode_tag(full), arrived, self._clock()))
+        self.spool.append(Record((ms, sequence), tag.call_id, tag.kind, encode_tag(full), arrived))
         self.stats.published += 1
         self._wake.set()
 
@@ -171,8 +171,9 @@ class Publisher:
         if self._server_run == self._run_id:
             return False
         self._run_id = self._server_run
-        horizon = self._clock() - REPLAY_S
-        again = [record for record in self._recent if record.accepted >= horizon]
+        # Counted back from the last acknowledgement: however long the outage was, it is what came before that is lost.
+        horizon = self._recent[-1].acked - REPLAY_S if self._recent else 0.0
+        again = [record for record in self._recent if record.acked >= horizon]
         self._recent.clear()
         self.stats.replayed += len(again)
         self.spool.put_back([*again, *batch])
@@ -199,6 +200,7 @@ class Publisher:
             elif isinstance(reply, Exception):
                 failure = reply
                 continue
+            record.acked = now
             self._recent.append(record)
             self.stats.acked += 1
             if self._on_ack is not None:

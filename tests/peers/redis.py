@@ -41,6 +41,13 @@ class RealRedis:
                 return
         pytest.fail("redis-server did not start")
 
+    def lose_last(self, size: int) -> None:
+        """Cut `size` bytes off the append-only file: what a machine that dies had not yet put on its disk."""
+        (file,) = (self._folder / "appendonlydir").glob("*.incr.aof")
+        kept = max(0, file.stat().st_size - size)
+        with file.open("r+b") as opened:
+            opened.truncate(kept)
+
     async def kill(self) -> None:
         """kill -9."""
         if self._process is not None and self._process.returncode is None:
