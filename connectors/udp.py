@@ -17,7 +17,7 @@ from connectors.rtp import Kind, classify
 from engine.audio import AudioFrame
 from engine.errors import OverloadError
 
-RECEIVE_BUFFER = 256 << 10  # bytes per socket: over 10 s of G.711, should the loop ever stand still
+RECEIVE_BUFFER = 96 << 10  # bytes per socket: about 5 s of G.711. What is older would only make what follows late
 MAX_DATAGRAM = 2048  # bytes; asyncio's own default allocates 256 KiB for every packet
 
 OnFrame = Callable[[AudioFrame, float], None]

@@ -21,6 +21,7 @@ Vad = Callable[[bytes, int], bool]  # (PCM of 10, 20 or 30 ms, rate) -> speech; 
 
 LOSS_MEMORY = 1 / 64  # weight of a 160 ms chunk in the running loss: about 10 s
 LOSSY_SHARE = 0.03
+RECOVER_S = 2.0  # after a failure the tag stays unknown so long: a verdict that comes and goes helps nobody
 
 
 class Signal(StrEnum):
@@ -96,6 +97,7 @@ class Call:
         self._silent_s = 0.0  # audio since the last speech
         self._recent_loss = 0.0
         self._heard = now  # when the last packet came
+        self._failed = now - RECOVER_S  # when the engine last failed this call
         self._scored = now - config.score_interval_s
         self._seq = 0
         self._emit("tag")
@@ -124,16 +126,18 @@ class Call:
         """The model's raw score after `chunk`. Chunks without heard speech leave the evidence as it is."""
         if self.ended:
             return
-        if counts(chunk, self._chunk_s):
-            self._move(Signal.EVIDENCE, self._policy.add(score, chunk.speech_s))
-        elif self._reason not in ("", "no-audio"):
-            self._move(Signal.EVIDENCE, self._policy.verdict)
+        failing = self._reason not in ("", "no-audio")
+        heard = counts(chunk, self._chunk_s)
+        verdict = self._policy.add(score, chunk.speech_s) if heard else self._policy.verdict
+        if (heard and not failing) or (failing and now - self._failed >= RECOVER_S):
+            self._move(Signal.EVIDENCE, verdict)
         if now - self._scored >= self._config.score_interval_s:
             self._emit("score")
             self._scored = now
 
     def receive_failure(self, reason: str, now: float) -> None:
         """The engine could not judge part of this call: `model-error` or `overload`."""
+        self._failed = now
         if not self.ended and self._reason != reason:
             self._move(Signal.FAILURE, Verdict.UNKNOWN, reason)
 

@@ -56,6 +56,9 @@ class Calls(Struct, frozen=True, forbid_unknown_fields=True):
 
     max: Annotated[int, _meta("legs screened at once; more are refused with 503", "legs", ge=1, le=100000)] = 1200
     max_delay_ms: Annotated[int, _meta("refuse new calls while scores come later than this", "ms", ge=20)] = 150
+    max_load: Annotated[
+        float, _meta("refuse new calls that would need more than this share of the machine's cores", gt=0, le=1)
+    ] = 0.75
     no_audio_s: Annotated[float, _meta("without a packet the tag becomes unknown", "s", ge=0.5)] = 5.0
     no_speech_s: Annotated[float, _meta("of audio without speech the tag becomes no-speech", "s", ge=1)] = 8.0
     vad_mode: Annotated[int, _meta("webrtcvad aggressiveness: 0 hears most, 3 least", ge=0, le=3)] = 2

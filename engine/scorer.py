@@ -103,6 +103,7 @@ class Scorer:
         self._loop = asyncio.get_running_loop()
         self.capacity = capacity
         self.delay_s = 0.0  # running mean: chunk complete -> score back
+        self.busy_s = 0.0  # processor time of all workers
         self.scored = self.batches = self.dropped = self.failed = 0
         self._threads = [threading.Thread(target=self._work, name=f"scorer-{i}", daemon=True) for i in range(workers)]
         for thread in self._threads:
@@ -165,9 +166,13 @@ class Scorer:
             await asyncio.to_thread(thread.join)
 
     def _work(self) -> None:
+        spent = time.thread_time()
         while (lanes := self._take()) is not None:
             if lanes:
                 self._score([lane for lane, _ in lanes], [chunk for _, chunk in lanes])
+            before, spent = spent, time.thread_time()
+            with self._wake:
+                self.busy_s += spent - before
 
     def _take(self) -> list[tuple[Lane, Chunk]] | None:
         """The next micro-batch; empty when all its calls have gone; None when the scorer stops."""

@@ -18,7 +18,7 @@ FLOORS = {  # folder -> the folders of ours that it may import
     "vivavoce": set(FOLDERS),
 }
 PURE = {
-    "engine": ("audio", "events", "call", "policy"),
+    "engine": ("audio", "events", "call", "policy", "load"),
     "connectors": ("rtp", "g711", "jitter", "media", "dtmf"),
 }
 IMPURE = {"asyncio", "socket", "time", "threading", "redis", "torch", "onnxruntime", "aiohttp", "aiortc", "uvloop"}

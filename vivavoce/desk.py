@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -25,8 +26,10 @@ from engine.call import Call, CallConfig, CallInfo
 from engine.config import Settings
 from engine.errors import OverloadError
 from engine.events import Tag
+from engine.load import LoadMeter
 from engine.scorer import Scorer
 from engine.session import Publish, Session
+from vivavoce.service_model import worker_count
 
 log = structlog.get_logger(__name__)
 
@@ -70,6 +73,11 @@ class Desk:
         self._calls: dict[str, LiveCall] = {}
         self._ports = PortRange(settings.rtp.host, settings.rtp.port_min, settings.rtp.port_max)
         self._waiting: set[RtpEndpoint] = set()  # hold packets behind a hole
+        workers = worker_count(settings)
+        self.load = LoadMeter(
+            cores=len(os.sched_getaffinity(0)), workers=workers, max_load=settings.calls.max_load,
+            chunk_s=config.chunk_samples / config.rate,
+        )  # fmt: skip
         self._polls: dict[str, Callable[[float], None]] = {}  # of calls whose connector holds packets itself
         self._ticker: asyncio.Task[None] | None = None
         self.draining = False
@@ -151,6 +159,9 @@ class Desk:
         if self.draining:
             self.refused += 1
             raise OverloadError("the service is shutting down")
+        if (refusal := self.load.refusal(self._scorer.open_calls + 1)) is not None:
+            self.refused += 1
+            raise OverloadError(refusal)
         call = LiveCall(call_id or uuid.uuid4().hex[:16], source, time.time(), metadata, pii)
         if call.call_id in self._calls:
             raise ValueError(f'a call "{call.call_id}" is running')
@@ -269,6 +280,7 @@ class Desk:
                 self._slow_tick(now)
 
     def _slow_tick(self, now: float) -> None:
+        self.load.update(now, time.thread_time(), self._scorer.busy_s, self._scorer.scored)
         timeout = self._settings.rtp.timeout_s
         for call in list(self._calls.values()):
             heard = [leg.endpoint.last_packet for leg in call.legs.values() if leg.endpoint is not None]

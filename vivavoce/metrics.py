@@ -27,6 +27,7 @@ METRICS = {
     "vivavoce_chunks_failed": "chunks the model failed on",
     "vivavoce_batches": "model runs",
     "vivavoce_score_delay_seconds": "running mean: chunk complete to score",
+    "vivavoce_load": "share in use of what is scarcest: calls.max_load, the loop's core or the scoring threads",
     "vivavoce_records_published": "records given to the publisher",
     "vivavoce_records_acked": "records Redis has acknowledged",
     "vivavoce_records_duplicate": "records Redis refused as already there",
@@ -73,6 +74,7 @@ class Metrics(Collector):
         yield _counter("vivavoce_chunks_failed", scorer.failed)
         yield _counter("vivavoce_batches", scorer.batches)
         yield _gauge("vivavoce_score_delay_seconds", scorer.delay_s)
+        yield _gauge("vivavoce_load", desk.load.load)
         yield _counter("vivavoce_records_published", stats.published)
         yield _counter("vivavoce_records_acked", stats.acked)
         yield _counter("vivavoce_records_duplicate", stats.refused_duplicates)

@@ -150,15 +150,26 @@ def test_audio_that_never_came_is_unknown() -> None:
 
 
 @pytest.mark.parametrize("reason", ["model-error", "overload"])
-def test_a_failure_is_unknown_and_is_over_with_the_next_score(reason: str) -> None:
+def test_a_failure_is_unknown_and_is_over_once_scores_keep_coming(reason: str) -> None:
     player = Player()
     player.frames(150, score=4.0)
     player.call.receive_failure(reason, player.now)
     player.drain()
     assert player.call.state is Verdict.UNKNOWN
     assert player.tags[-1].reasons == (reason,)
-    player.frames(8, score=4.0)
+    player.frames(90, score=4.0)
+    assert player.call.state is Verdict.UNKNOWN
+    player.frames(24, score=4.0)
     assert player.call.state is Verdict.HUMAN_LIKELY
+
+
+def test_a_call_that_fails_now_and_then_does_not_flicker() -> None:
+    player = Player()
+    for _ in range(20):
+        player.frames(48, score=4.0)
+        player.call.receive_failure("overload", player.now)
+        player.drain()
+    assert player.verdicts == [Verdict.LISTENING, Verdict.UNKNOWN]
 
 
 def test_a_repeated_failure_is_told_once() -> None:
