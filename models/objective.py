@@ -58,6 +58,13 @@ def loss_of(views: Tensor, batch: Batch, config: LossConfig) -> Tensor:
     return loss
 
 
+def taught_loss(views: Tensor, taught: Tensor, batch: Batch, config: LossConfig) -> Tensor:
+    """Scalar loss of views [rows, frames, 2] against a teacher's: every row teaches both views."""
+    weight = frame_weights(torch.from_numpy(batch.speech).to(views.device), config.skip_s)[:, :, None]
+    loss = F.binary_cross_entropy_with_logits(views, torch.sigmoid(taught), reduction="none")
+    return (loss * weight).sum() / (2 * weight.sum())
+
+
 def frame_weights(speech: Tensor, skip_s: float) -> Tensor:
     """[rows, frames]: 0 before `skip_s`, then rising from half to one, little outside speech."""
     at = torch.arange(speech.shape[1], device=speech.device) * (FRAME_SAMPLES / RATE)

@@ -25,7 +25,7 @@ from tqdm import tqdm
 from models.channel import ChannelConfig
 from models.conformer import ModelConfig, StreamingConformer
 from models.dataset import BatchConfig, Sampler
-from models.objective import LossConfig, MaskConfig, loss_of, training_views
+from models.objective import LossConfig, MaskConfig, loss_of, taught_loss, training_views
 from models.selection import Dev, DevFigures
 
 log = logging.getLogger(__name__)
@@ -50,6 +50,9 @@ class TrainConfig:
     bfloat16: bool = True  # blocks in bfloat16: 1.8 times faster on a CPU with AVX512-BF16
     head_dropout: float = 0.1  # before the score; dropout inside the blocks is the model's own setting
     device: str = "cpu"
+    start: str = ""  # a checkpoint whose averaged weights a new run begins with
+    teachers: tuple[str, ...] = ()  # checkpoints whose mean views are learned from beside the labels
+    teach: float = 1.0  # weight of that
     model: Mapping[str, Any] = field(default_factory=lambda: {"dropout": 0.0})  # overrides of ModelConfig
     loss: LossConfig = field(default_factory=LossConfig)
     mask: MaskConfig = field(default_factory=MaskConfig)
@@ -105,7 +108,9 @@ class Trainer:
         torch.set_num_threads(config.threads)
         torch.manual_seed(config.seed)
         self.config, self.sampler, self.dev, self.folder = config, sampler, dev, folder
-        self.model = StreamingConformer(ModelConfig(**config.model)).to(config.device)
+        start = load_averaged(Path(config.start)) if config.start else StreamingConformer(ModelConfig(**config.model))
+        self.model = start.to(config.device)
+        self.teachers = [load_averaged(Path(path)).to(config.device) for path in config.teachers]
         self.model.head.dropout.p = config.head_dropout
         self.averaged = copy.deepcopy(self.model).eval()
         self.optimizers = _optimizers(self.model, config)
@@ -141,6 +146,8 @@ class Trainer:
         audio = torch.from_numpy(batch.audio).to(self.config.device)
         views = training_views(self.model, audio, self.config.mask, self.rng, bfloat16=self.config.bfloat16)
         loss = loss_of(views, batch, self.config.loss)
+        if self.teachers:
+            loss = loss + self.config.teach * taught_loss(views, self._taught(audio), batch, self.config.loss)
         self.model.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_norm)
@@ -149,6 +156,14 @@ class Trainer:
         self.step += 1
         self._average()
         return float(loss.detach())
+
+    def _taught(self, audio: torch.Tensor) -> torch.Tensor:
+        """The teachers' mean views [rows, frames, 2] of the same crops, unmasked."""
+        with torch.no_grad():
+            views = [
+                training_views(teacher, audio, None, self.rng, bfloat16=self.config.bfloat16) for teacher in self.teachers
+            ]
+        return torch.stack(views).mean(0)
 
     def _average(self) -> None:
         decay = min(self.config.average, (1 + self.step) / (10 + self.step))

@@ -17,7 +17,7 @@ from models.channel import ChannelConfig
 from models.conformer import ModelConfig, StreamingConformer
 from models.corpus import Clip
 from models.dataset import FRAME, SPEEDS, Batch, BatchConfig, Sampler, cut, resampled, speech_frames
-from models.objective import LossConfig, MaskConfig, band_masks, frame_weights, loss_of, training_views
+from models.objective import LossConfig, MaskConfig, band_masks, frame_weights, loss_of, taught_loss, training_views
 from models.selection import Dev, speech_mean
 from models.store import AudioStore
 from models.train import TrainConfig, Trainer, ease_at, frame_scorer, load_averaged, load_config, rate_at
@@ -135,6 +135,18 @@ def test_copies_teach_the_paired_view_and_strangers_the_pooled() -> None:
     views.grad = None
     loss_of(views, batch_of([1, 0], [-1, -1]), LossConfig()).backward()
     assert float(views.grad[:, :, 1].abs().sum()) == 0 < float(views.grad[:, :, 0].abs().sum())
+
+
+def test_a_teacher_teaches_both_views_and_is_content_when_it_is_matched() -> None:
+    batch, taught = batch_of([1, 0], [-1, -1]), views_of([1.5, -1.0])
+    views = views_of([0.0, 0.0]).clone().requires_grad_()
+    taught_loss(views, taught, batch, LossConfig()).backward()
+    assert views.grad is not None
+    assert (views.grad.abs().sum(dim=(0, 1)) > 0).all()
+    same = taught.clone().requires_grad_()
+    taught_loss(same, taught, batch, LossConfig()).backward()
+    assert same.grad is not None
+    assert float(same.grad.abs().max()) < 1e-7
 
 
 def test_a_shared_repository_teaches_both_views() -> None:
@@ -306,3 +318,13 @@ def test_nothing_to_calibrate_on() -> None:
     with pytest.raises(ValueError, match="nothing to calibrate"):
         fit([])
     assert Calibration(1, 0, 0.5, 4).llr(1.0, 100.0) == 2
+
+
+def test_a_run_may_begin_with_a_checkpoint_and_learn_from_others(store: AudioStore, tmp_path: Path) -> None:
+    teacher = Trainer(config(), sampler(store), None, tmp_path / "teacher").run()
+    taught = config(steps=2, start=str(teacher), teachers=(str(teacher), str(teacher)))
+    trainer = Trainer(taught, sampler(store), None, tmp_path / "student")
+    for a, b in zip(trainer.model.parameters(), load_averaged(teacher).parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert trainer.train_step() > 0
+    assert all(p.grad is None for t in trainer.teachers for p in t.parameters())

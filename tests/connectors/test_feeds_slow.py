@@ -1,0 +1,184 @@
+"""Clients that come back, that read slowly, that leave: behind a real hub, over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from connectors import feeds
+from connectors.gateway import GatewayOptions, build_app
+from engine.hub import Hub
+from engine.streams import encode_tag
+from tests.connectors.gateway import AUTH, TOKEN, Desk, Whip
+from tests.engine.tags import make_tag
+
+STREAM = "vivavoce:tags:0"
+UPGRADE = "Connection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+
+
+@dataclass
+class Live:
+    """A gateway on a hub whose Redis never answers: the test says what the streams hold."""
+
+    client: TestClient[web.Request, web.Application]
+    hub: Hub
+    said: int = 0
+
+    def say(self, kind: str, seq: int, call_id: str = "c1") -> None:
+        """One record, as the hub's reader would spread it."""
+        self.said += 1
+        data = encode_tag(make_tag(seq, kind, call_id))
+        entry = (f"{self.said}-0".encode(), {b"call": call_id.encode(), b"kind": kind.encode(), b"data": data})
+        self.hub._spread(STREAM, [entry])
+
+    async def clients(self, count: int) -> None:
+        async with asyncio.timeout(5):
+            while self.hub.clients != count:
+                await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def live() -> AsyncIterator[Live]:
+    hub = Hub("redis://127.0.0.1:1/0", [STREAM])
+    client = TestClient(TestServer(build_app(Desk(), hub, Whip(), GatewayOptions(TOKEN))))  # type: ignore[arg-type]
+    await client.start_server()
+    yield Live(client, hub)
+    await hub.aclose()
+    await client.close()
+
+
+async def stuck_client(live: Live, path: str) -> socket.socket:
+    """A connection that asks and then never reads; its window is as small as the kernel lets it be."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+    sock.setblocking(False)
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(sock, ("127.0.0.1", live.client.port))
+    extra = UPGRADE if path.startswith("/v1/ws") else ""
+    head = f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n{extra}\r\n"
+    await loop.sock_sendall(sock, head.encode())
+    return sock
+
+
+async def ids(live: Live, last: str) -> list[str]:
+    """The ids of a well-behaved reader, up to and with `last`."""
+    found: list[str] = []
+    async with live.client.get("/v1/events", headers=AUTH) as response:
+        while last not in found:
+            line = (await asyncio.wait_for(response.content.readline(), 5)).decode()
+            found += [line.strip().removeprefix("id: ")] if line.startswith("id: ") else []
+    return found
+
+
+@pytest.mark.parametrize("path", ["/v1/events", "/v1/ws"])
+async def test_a_client_that_takes_nothing_is_cut_and_the_others_miss_nothing(
+    live: Live, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feeds, "SEND_TIMEOUT_S", 0.1)
+    sock = await stuck_client(live, path)
+    await live.clients(1)
+    count = 9000  # some 5 MB: more than both kernels' buffers hold
+    reader = asyncio.create_task(ids(live, f"{count}-0"))
+    await live.clients(2)
+    for seq in range(count):
+        live.say("tag", seq)
+        if seq % 50 == 0:  # well within a queue's bound
+            await asyncio.sleep(0.001)
+    assert await reader == [f"{n}-0" for n in range(1, count + 1)]
+    await live.clients(0)
+    assert not live.client.server.runner.server.connections or await gone(sock)  # type: ignore[union-attr]
+    sock.close()
+
+
+async def gone(sock: socket.socket) -> bool:
+    """Whether the other side has let go of the connection, rather than waiting for us to read."""
+    try:
+        while await asyncio.wait_for(asyncio.get_running_loop().sock_recv(sock, 1 << 16), 1):
+            pass
+    except ConnectionResetError:
+        return True
+    return False
+
+
+async def test_a_late_reader_gets_the_newest_score_and_every_change_of_tag(live: Live) -> None:
+    """Nothing is read between the records: what the queue holds then is what counts."""
+    async with live.client.ws_connect("/v1/ws", headers=AUTH) as ws:
+        await live.clients(1)
+        for seq in range(1000):
+            live.say("tag" if seq % 100 == 0 else "score", seq)
+        got = [await ws.receive_json(timeout=2) for _ in range(11)]
+    assert [m["data"]["seq"] for m in got if m["event"] == "tag"] == list(range(0, 1000, 100))
+    assert [m["data"]["seq"] for m in got if m["event"] == "score"] == [999]
+
+
+async def test_a_queue_full_of_tags_is_told_as_a_gap_and_ends(live: Live) -> None:
+    async with live.client.ws_connect("/v1/ws", headers=AUTH) as ws:
+        await live.clients(1)
+        for seq in range(300):
+            live.say("tag", seq)
+        got = [await ws.receive_json(timeout=2) for _ in range(257)]
+        assert (got[-1]["event"], got[-1]["data"]) == ("gap", {"reason": "too slow"})
+        assert [m["data"]["seq"] for m in got[:-1]] == list(range(256))
+        await ws.receive(timeout=2)
+        assert ws.close_code == 1013
+
+
+@pytest.mark.parametrize("path", ["/v1/events", "/v1/ws"])
+async def test_a_client_that_leaves_is_forgotten(live: Live, path: str) -> None:
+    sock = await stuck_client(live, path)
+    await live.clients(1)
+    sock.close()
+    live.say("tag", 0)
+    await live.clients(0)
+
+
+@pytest.mark.parametrize("given", ["abc", "yesterday", "-", "=", "1-", "1-2-3", "٣-٤", "9" * 20])
+async def test_an_id_no_stream_ever_said_is_refused_before_the_stream_begins(live: Live, given: str) -> None:
+    for path in ("/v1/events", "/v1/ws"):
+        async with live.client.get(path, params={"last_event_id": given}, headers=AUTH) as response:
+            assert response.status == 400
+            error = (await response.json())["error"]
+        assert error["field"] == "last_event_id"
+        assert "1700000000000-0" in error["message"]
+
+
+async def test_a_bad_resume_message_closes_the_socket_with_a_reason(live: Live) -> None:
+    async with live.client.ws_connect("/v1/ws", headers=AUTH) as ws:
+        await ws.send_json({"last_event_id": "yesterday"})
+        message = await ws.receive(timeout=2)
+    assert (message.data, message.extra) == (1008, '"yesterday" is not an event id of the form 1700000000000-0')
+
+
+async def test_the_socket_goes_on_with_its_own_call_after_a_resume(live: Live) -> None:
+    async with live.client.ws_connect("/v1/ws?call_id=b", headers=AUTH) as ws:
+        await ws.send_json({"last_event_id": "1-0"})
+        assert (await ws.receive_json(timeout=2))["event"] == "gap"  # this Redis is away: the resume has begun
+        for call in "abc":
+            live.say("tag", 7, call)
+        assert (await ws.receive_json(timeout=2))["data"]["call_id"] == "b"
+
+
+async def test_a_quiet_stream_carries_comments(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feeds, "KEEP_ALIVE_S", 0.02)
+    async with live.client.get("/v1/events", headers=AUTH) as response:
+        text = await asyncio.wait_for(response.content.readexactly(len("retry: 1000\n\n") + 6), 2)
+        live.say("tag", 0)
+        assert text == b"retry: 1000\n\n:\n\n:\n\n"
+        while (line := await asyncio.wait_for(response.content.readline(), 2)) in (b":\n", b"\n"):
+            pass
+        assert line == b"id: 1-0\n"
+        assert await response.content.readline() == b"event: tag\n"
+        assert json.loads((await response.content.readline()).removeprefix(b"data: "))["seq"] == 0
+
+
+@pytest.mark.parametrize("path", ["/v1/events", "/v1/ws"])
+async def test_a_stream_has_no_head(live: Live, path: str) -> None:
+    async with live.client.head(path, headers=AUTH) as response:
+        assert (response.status, response.headers["Allow"]) == (405, "GET")
