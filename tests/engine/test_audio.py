@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.signal import resample_poly
 
 from engine.audio import AudioFrame, Chunk, Chunker, Resampler
 
@@ -17,16 +18,24 @@ def tone(hz: float, rate: int, seconds: float = 1.0, level: float = 8000) -> np.
 @pytest.mark.parametrize("rate", [16000, 24000, 32000, 48000])
 def test_a_tone_keeps_level_and_place(rate: int) -> None:
     out = Resampler(rate, 8000).feed(tone(1000, rate))
-    lag = 24  # samples: the filter's documented delay
+    lag = 10  # samples: the filter's documented delay
     want = 8000 * np.sin(2 * np.pi * 1000 * (np.arange(8000) - lag) / 8000)
     assert len(out) == 8000
-    assert np.abs(out[500:-500] - want[500:-500]).max() < 3
+    assert np.abs(out[500:-500] - want[500:-500]).max() < 10
 
 
 @pytest.mark.parametrize("rate", [16000, 48000])
 def test_what_8_khz_cannot_carry_is_gone(rate: int) -> None:
     out = Resampler(rate, 8000).feed(tone(5000, rate))
-    assert np.abs(out[500:]).max() <= 8  # 60 dB below the tone
+    assert np.abs(out[500:]).max() <= 14  # 55 dB below the tone
+
+
+@pytest.mark.parametrize("rate", [16000, 24000, 32000, 48000])
+def test_live_audio_is_filtered_as_training_audio_was(rate: int) -> None:
+    signal = np.random.default_rng(1).normal(0, 4000, rate).astype(np.int16)
+    want = resample_poly(signal.astype(np.float64), 1, rate // 8000)
+    got = Resampler(rate, 8000).feed(signal)
+    assert np.abs(got[10:] - want[: len(got) - 10]).max() <= 1
 
 
 @settings(max_examples=30, deadline=None)
