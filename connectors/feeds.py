@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Protocol
 
 import msgspec
@@ -31,11 +32,15 @@ class FeedEvent(Protocol):
 class Feed(Protocol):
     """What the hub offers; the root plugs it in."""
 
-    def subscribe(self, last_id: str | None = None, *, call_id: str | None = None) -> AsyncIterator[FeedEvent]: ...
+    def subscribe(
+        self, last_id: str | None = None, *, call_id: str | None = None
+    ) -> AsyncGenerator[FeedEvent, None]: ...
 
 
-async def with_keep_alive(source: AsyncIterator[FeedEvent], every_s: float) -> AsyncIterator[FeedEvent | None]:
-    """The source's events, with None in between when it is quiet."""
+async def with_keep_alive(
+    source: AsyncGenerator[FeedEvent, None], every_s: float
+) -> AsyncGenerator[FeedEvent | None, None]:
+    """The source's events, with None in between when it is quiet; closes the source at its end."""
     pending: asyncio.Future[FeedEvent] | None = None
     try:
         while True:
@@ -53,6 +58,8 @@ async def with_keep_alive(source: AsyncIterator[FeedEvent], every_s: float) -> A
     finally:
         if pending is not None:
             pending.cancel()
+            await asyncio.gather(pending, return_exceptions=True)
+        await source.aclose()
 
 
 def last_event_id(request: web.Request) -> str | None:
@@ -69,13 +76,14 @@ async def serve_events(request: web.Request, feed: Feed, headers: dict[str, str]
     response = web.StreamResponse(headers={**headers, "Content-Type": "text/event-stream", "Cache-Control": "no-store"})
     await response.prepare(request)
     await response.write(f"retry: {RETRY_MS}\n\n".encode())
-    async for event in with_keep_alive(source, KEEP_ALIVE_S):
-        block = b":\n\n" if event is None else frame(event)
-        try:
-            await asyncio.wait_for(response.write(block), SEND_TIMEOUT_S)
-        except (TimeoutError, ConnectionError):
-            cut(request)
-            break
+    async with aclosing(with_keep_alive(source, KEEP_ALIVE_S)) as events:
+        async for event in events:
+            block = b":\n\n" if event is None else frame(event)
+            try:
+                await asyncio.wait_for(response.write(block), SEND_TIMEOUT_S)
+            except (TimeoutError, ConnectionError):
+                cut(request)
+                break
     return response
 
 
@@ -124,12 +132,13 @@ def _resume(text: str) -> str | None:
         return None  # softphones may say what they like; only a resume means something
 
 
-async def _send(request: web.Request, socket: web.WebSocketResponse, source: AsyncIterator[FeedEvent]) -> None:
+async def _send(request: web.Request, socket: web.WebSocketResponse, source: AsyncGenerator[FeedEvent, None]) -> None:
     try:
-        async for event in source:
-            head = msgspec.json.encode({"id": event.id, "event": event.event})[:-1].decode()
-            text = f'{head},"data":{event.data.decode()}}}'
-            await asyncio.wait_for(socket.send_str(text), SEND_TIMEOUT_S)
+        async with aclosing(source):
+            async for event in source:
+                head = msgspec.json.encode({"id": event.id, "event": event.event})[:-1].decode()
+                text = f'{head},"data":{event.data.decode()}}}'
+                await asyncio.wait_for(socket.send_str(text), SEND_TIMEOUT_S)
         await socket.close(code=1013, message=b"too slow")
     except ValueError as error:
         await socket.close(code=1008, message=str(error).encode()[:120])

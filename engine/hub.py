@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -99,8 +99,13 @@ class Hub:
     def clients(self) -> int:
         return len(self._clients)
 
-    async def subscribe(self, last_id: str | None = None, *, call_id: str | None = None) -> AsyncIterator[HubEvent]:
-        """Records after `last_id` (an event's id), then live ones; without it only live ones."""
+    async def subscribe(
+        self, last_id: str | None = None, *, call_id: str | None = None
+    ) -> AsyncGenerator[HubEvent, None]:
+        """Records after `last_id` (an event's id), then live ones; without it only live ones.
+
+        Close it when the reader leaves: until then its queue goes on filling.
+        """
         client = _Client(call_id)
         self._clients.add(client)  # before the replay is read, so that nothing falls between the two
         try:

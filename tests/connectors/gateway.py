@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,7 @@ class Feed:
         self.events: list[Event] = []
         self.ending = False
 
-    async def subscribe(self, last_id: str | None = None, *, call_id: str | None = None) -> AsyncIterator[Event]:
+    async def subscribe(self, last_id: str | None = None, *, call_id: str | None = None) -> AsyncGenerator[Event, None]:
         ids = [event.id for event in self.events]
         for event in self.events[ids.index(last_id) + 1 if last_id in ids else 0 :]:
             yield event
