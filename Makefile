@@ -5,13 +5,14 @@ BIN    := $(VENV)/bin
 # The tests compare torch with ONNX. Name another build here if you want one (a CUDA build, say).
 TORCH  ?= torch==2.13.0
 
-.PHONY: help run test lint types bench peers clean
+.PHONY: help run test lint types bench weights peers clean
 
 help:
 	@echo "make run    install and start the service with three sample calls"
 	@echo "make test   install everything and run all tests, real peers included"
 	@echo "make bench  measure the scorer and 1,000 live calls"
 	@echo "make lint   ruff and mypy"
+	@echo "make weights CORPUS=DIR VOCODERS=DIR   train the shipped weights again: about two hours on one core"
 
 # Debian's python3 may come without the venv module; as root we can put that right.
 $(BIN)/python:
@@ -49,6 +50,14 @@ types: lint
 bench: $(VENV)/.serve
 	$(BIN)/vivavoce bench scorer
 	$(BIN)/vivavoce bench live --calls 1000 --seconds 60
+
+# Three teachers, then the student that ships; every stage goes on where it was stopped.
+CORPUS   ?= ../shared/corpus
+VOCODERS ?= ../shared/vocoders
+TRAIN     = $(BIN)/vivavoce train --corpus $(CORPUS) --vocoders $(VOCODERS)
+weights: $(VENV)/.test
+	for n in 1 2 3; do $(TRAIN) models/recipes/teacher-$$n.toml --run runs/teacher-$$n || exit 1; done
+	$(TRAIN) models/recipes/student.toml --run runs/student --out models/weights/vivavoce-1.onnx
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info
