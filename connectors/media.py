@@ -36,13 +36,13 @@ class Decoder(Protocol):
 
 @dataclass(slots=True)
 class ReceiverStats:
-    """Packets of one stream, each counted once."""
+    """Datagrams of one leg, each counted in exactly one of the first four."""
 
-    received: int = 0  # valid, of our source
-    malformed: int = 0
+    received: int = 0  # valid, of our source and of a payload type that is this call's
+    malformed: int = 0  # no RTP
     foreign: int = 0  # of a source or payload type that is not this call's
     rtcp: int = 0
-    undecodable: int = 0
+    undecodable: int = 0  # of those received
     digits: list[str] = field(default_factory=list)
 
 
@@ -64,6 +64,7 @@ class RtpReceiver:
         self._decoder = decoder
         self._type = payload_type
         self._event_types = event_types - {payload_type}
+        self._own_types = event_types | {payload_type, COMFORT_NOISE}
         self._ssrc: int | None = None
         self._last_packet = 0.0
         self._candidate = (0, 0, 0)  # another source: ssrc, next number, packets in a row
@@ -137,7 +138,10 @@ class RtpReceiver:
         number, jitter = packet.sequence, self.jitter
         if packet.ssrc != self._ssrc and not self._adopts(packet, now):
             return []
-        self.stats.received += 1
+        if packet.payload_type in self._own_types:
+            self.stats.received += 1
+        else:
+            self.stats.foreign += 1  # it goes on all the same: its number is one of the stream's
         self._last_packet = now
         before = self.flush()
         if number == jitter.next and not jitter.held:
@@ -161,6 +165,7 @@ class RtpReceiver:
         known = packet.payload_type == self._type or packet.payload_type == COMFORT_NOISE
         if not known:
             if packet.payload_type in self._event_types and self._ssrc is not None:
+                self.stats.received += 1
                 self._take_event(packet)  # some senders give digits an SSRC of their own
             else:
                 self.stats.foreign += 1
@@ -184,7 +189,8 @@ class RtpReceiver:
 
     def _frames_of(self, packet: rtp.RtpPacket) -> list[AudioFrame]:
         if packet.payload_type != self._type:
-            self._take_other(packet)
+            if packet.payload_type in self._event_types:
+                self._take_event(packet)
             return []
         try:
             samples = self._decoder.decode(packet.payload)
@@ -226,18 +232,12 @@ class RtpReceiver:
         self._handed += samples
         return frames
 
-    def _take_other(self, packet: rtp.RtpPacket) -> None:
-        if packet.payload_type in self._event_types:
-            self._take_event(packet)
-        elif packet.payload_type != COMFORT_NOISE:
-            self.stats.foreign += 1
-
     def _take_event(self, packet: rtp.RtpPacket) -> None:
         """A digit is told once, by the timestamp its packets share (RFC 4733 section 2.5.1.2)."""
         try:
             event = parse_event(packet.payload)
         except ValueError:
-            self.stats.malformed += 1
+            self.stats.undecodable += 1
             return
         if event.digit is not None and packet.timestamp != self._event_timestamp:
             self._event_timestamp = packet.timestamp

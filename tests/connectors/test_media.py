@@ -125,7 +125,16 @@ def test_digits_are_told_once_however_often_they_are_sent() -> None:
         stream.receive_packet(RtpPacket(101, number, timestamp, 0x5EED, bytes([key, 0x8A, 3, 32])), 0.02 * number)
     assert stream.stats.digits == ["5", "#", "5"]
     stream.receive_packet(RtpPacket(101, 6, 2000, 0x5EED, b"\x05"), 0.2)
-    assert stream.stats.malformed == 1
+    assert (stream.stats.received, stream.stats.malformed, stream.stats.undecodable) == (7, 0, 1)
+
+
+def test_digits_with_an_ssrc_of_their_own_are_told_and_counted() -> None:
+    stream = receiver()
+    feed(stream, [0])
+    assert stream.receive_packet(RtpPacket(101, 700, 160, 0xD161, b"\x07\x8a\x03\x20"), 0.02) == []
+    assert stream.stats.digits == ["7"]
+    assert (stream.stats.received, stream.stats.foreign) == (2, 0)
+    assert heard(feed(stream, [1])) == [1]
 
 
 def test_comfort_noise_and_other_types_make_no_sound() -> None:
@@ -133,7 +142,7 @@ def test_comfort_noise_and_other_types_make_no_sound() -> None:
     feed(stream, [0])
     assert stream.receive_packet(packet(1, payload_type=13), 0.02) == []
     assert stream.receive_packet(packet(2, payload_type=18), 0.04) == []
-    assert stream.stats.foreign == 1
+    assert (stream.stats.received, stream.stats.foreign) == (2, 1)
     frames = stream.receive_packet(packet(3), 0.06)
     assert heard(frames)[-1] == 3
     assert not any(f.lost for f in frames)
