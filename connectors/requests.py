@@ -12,6 +12,12 @@ Name = Annotated[str, Meta(min_length=1, max_length=128)]
 Id = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._:@-]+$")]
 MAX_METADATA = 32  # entries
 _PATH = re.compile(r"`\$\.?([^`]*)`")
+_UNKNOWN = re.compile(r"unknown field `([^`]*)`")
+_BOUNDS = (
+    ("minimum", "maximum", ""), ("minLength", "maxLength", " characters"),
+    ("minItems", "maxItems", " entries"), ("minProperties", "maxProperties", " entries"),
+)  # fmt: skip
+_PARTS = (("items", "each"), ("propertyNames", "names"), ("additionalProperties", "values"))
 
 
 class CallRequest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -62,7 +68,32 @@ def decode(body: bytes, kind: type[Any]) -> Any:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
         text = str(error)
-        where = _PATH.search(text)
-        raise BadRequestError(text.replace("`$.", "`"), where[1] if where else "") from None
+        path, unknown = _PATH.search(text), _UNKNOWN.search(text)
+        where = ".".join(found[1] for found in (path, unknown) if found and found[1])
+        raise BadRequestError(text.replace("`$.", "`") + _allowed(kind, where), where) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequestError(f"the body is not JSON: {error}") from None
+
+
+def _allowed(kind: type[Any], where: str) -> str:
+    """What may stand at `where`, as the schema has it, to end a sentence with."""
+    if not where:
+        return ""
+    _, parts = msgspec.json.schema_components((kind,))
+    fields = parts[kind.__name__]["properties"]
+    name, inside, _ = where.partition("[")
+    if name not in fields:
+        return f"; allowed are {', '.join(fields)}"
+    schema = fields[name].get("anyOf", [fields[name]])[0]
+    if inside:
+        schema = schema.get("items") or schema.get("additionalProperties") or schema
+    words = _words(schema)
+    return f"; allowed: {words}" if words else ""
+
+
+def _words(schema: dict[str, Any]) -> str:
+    words = [f"{schema.get(low, 0)} to {schema[high]}{unit}" for low, high, unit in _BOUNDS if high in schema]
+    if "enum" in schema:
+        words.append(" or ".join(schema["enum"]))
+    words += [f"{name} of {inner}" for key, name in _PARTS if key in schema and (inner := _words(schema[key]))]
+    return ", ".join(words)

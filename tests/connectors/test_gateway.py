@@ -53,7 +53,7 @@ async def test_a_full_desk_refuses_with_503_and_says_when_to_come_again(gate: Se
 
 @pytest.mark.parametrize(
     ("body", "field"),
-    [(b"", ""), (b"no", ""), (b'{"codec": 5}', "codec"), (b'{"callid": "a"}', ""), (b'{"legs": ["x"]}', "legs[0]")],
+    [(b"", ""), (b"no", ""), (b'{"codec": 5}', "codec"), (b'{"callid": "a"}', "callid"), (b'{"legs": ["x"]}', "legs[0]")],
 )
 async def test_a_bad_body_is_named(gate: Setup, body: bytes, field: str) -> None:
     assert (await ask(gate, "POST", "/v1/calls", 400, data=body))["error"]["field"] == field
