@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,9 +10,19 @@ from typing import Any, Protocol
 
 import msgspec
 from aiohttp import BodyPartReader, web
+from aiohttp.web_protocol import RequestHandler
 
 from connectors.feeds import Feed, serve_events, serve_socket
-from connectors.guard import COOKIE, Guard, GuardOptions, error_response, session_cookie
+from connectors.guard import (
+    COOKIE,
+    HEADERS,
+    Guard,
+    GuardOptions,
+    error_response,
+    refuse_unreadable,
+    same_token,
+    session_cookie,
+)
 from connectors.requests import BadRequestError, CallRequest, SessionRequest, decode
 
 JSON_LIMIT = 64 << 10  # bytes of a JSON or SDP body
@@ -66,6 +75,7 @@ def build_app(desk: CallDesk, feed: Feed, whip: WhipServer, options: GatewayOpti
     guard = Guard(
         GuardOptions(options.token, options.loopback_open, options.rate_limit_per_s, tuple(options.cors_origins))
     )
+    RequestHandler.handle_error = refuse_unreadable  # type: ignore[assignment] # there is no setting
     app = web.Application(middlewares=guard.middlewares(), client_max_size=options.max_body_bytes)
     gateway = Gateway(desk, feed, whip, options, guard)
     app.add_routes(gateway.routes())
@@ -206,7 +216,7 @@ class Gateway:
     # --- feeds ------------------------------------------------------------------------------------------------------
 
     async def events(self, request: web.Request) -> web.StreamResponse:
-        return await serve_events(request, self._feed, dict(self._guard.cors_headers(request)))
+        return await serve_events(request, self._feed, {**HEADERS, **self._guard.cors_headers(request)})
 
     async def socket(self, request: web.Request) -> web.StreamResponse:
         return await serve_socket(request, self._feed)
@@ -235,11 +245,6 @@ class Gateway:
 
     async def whip_options(self, request: web.Request) -> web.StreamResponse:
         return web.Response(status=204, headers={"Accept-Post": "application/sdp", **self._guard.cors_headers(request)})
-
-
-def same_token(given: str, token: str) -> bool:
-    """Constant-time comparison of two tokens."""
-    return hmac.compare_digest(given.encode(), token.encode())
 
 
 def _json(body: Json, status: int = 200, **headers: str) -> web.Response:

@@ -17,10 +17,12 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from connectors.requests import BadRequestError
 from engine.errors import AudioError, OverloadError, VivavoceError
@@ -55,6 +57,11 @@ def error_response(status: int, code: str, message: str, field: str = "", **head
     """The one shape of every failure."""
     body = {"error": {"code": code, "message": message, "field": field}}
     return web.json_response(body, status=status, headers=headers)
+
+
+def same_token(given: str, token: str) -> bool:
+    """Constant-time comparison of two tokens. Headers bring bytes that are no UTF-8 as surrogates: they differ too."""
+    return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), token.encode())
 
 
 def session_cookie(token: str) -> str:
@@ -108,6 +115,8 @@ class Guard:
             return error_response(422, "unusable-audio", str(error))
         except (VivavoceError, ValueError) as error:
             return error_response(400, "bad-request", str(error))
+        except (HttpProcessingError, web.RequestPayloadError) as error:
+            return error_response(400, "bad-request", f"the body cannot be read: {_first_line(str(error))}", "body")
         except web.HTTPException as error:
             if error.status < 400:
                 raise
@@ -140,14 +149,13 @@ class Guard:
         """Whether the request proves that it may."""
         if self._options.loopback_open and is_local(request):
             return True
-        token = self._options.token.encode()
+        token = self._options.token
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token):
+        if scheme.lower() == "bearer" and same_token(given.strip(), token):
             return True
-        if hmac.compare_digest(socket_token(request).encode(), token):
+        if same_token(socket_token(request), token):
             return True
-        cookie, expected = request.cookies.get(COOKIE, ""), session_cookie(self._options.token)
-        return hmac.compare_digest(cookie.encode(), expected.encode()) and same_origin(request)
+        return same_token(request.cookies.get(COOKIE, ""), session_cookie(token)) and same_origin(request)
 
     def cors_headers(self, request: web.Request) -> Mapping[str, str]:
         origin = request.headers.get("Origin", "")
@@ -181,6 +189,30 @@ def _sentence(request: web.Request, error: web.HTTPException) -> str:
     if error.status == 405:
         return f"{request.path[:80]!r} does not take {request.method[:20]}, only {error.headers['Allow']}"
     return error.text or error.reason
+
+
+def _first_line(text: str) -> str:
+    """The cause in aiohttp's words, without the bytes it quotes below."""
+    lines = [line.strip(" :") for line in text.splitlines() if line.strip()]
+    return lines[min(1, len(lines) - 1)][:80] if lines else "broken"
+
+
+def refuse_unreadable(
+    connection: Any, request: web.BaseRequest, status: int = 500,
+    exc: BaseException | None = None, message: str | None = None,
+) -> web.StreamResponse:  # fmt: skip
+    """In place of aiohttp's `handle_error`: what is no HTTP never reaches the middlewares, yet is refused as they do.
+
+    Nothing of the request is quoted or logged: it may be half a token. ConnectionError when an answer has begun.
+    """
+    if request.writer.output_size > 0:
+        raise ConnectionError("an answer has begun, there is no room for another")
+    if status >= 500:
+        log.error("connection failed", exc_info=exc)
+    code, text = ("bad-request", "the request is not valid HTTP") if status < 500 else ("internal", "an internal fault")
+    response = error_response(status, code, text, **HEADERS)
+    response.force_close()
+    return response
 
 
 def socket_token(request: web.Request) -> str:

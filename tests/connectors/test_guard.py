@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 
@@ -36,6 +37,39 @@ async def test_every_endpoint_but_the_open_ones_needs_the_token(gate: Setup) -> 
                     assert response.status == 401, (method, path)
                     assert response.headers["WWW-Authenticate"] == "Bearer"
                     assert (await response.json())["error"]["code"] == "unauthorized"
+
+
+async def raw(gate: Setup, head: bytes) -> bytes:
+    """The answer to bytes that no HTTP client would send."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", gate.client.port)
+    writer.write(head)
+    answer = await asyncio.wait_for(reader.read(), 2)
+    writer.close()
+    return answer
+
+
+@pytest.mark.parametrize(
+    "header",
+    [b"Authorization: Bearer \xff\xfe", b"Cookie: vivavoce_session=\xc3\xa9", b"Sec-WebSocket-Protocol: bearer.\xff"],
+)
+async def test_a_token_that_is_no_text_is_a_wrong_token(gate: Setup, header: bytes) -> None:
+    answer = await raw(gate, b"GET /v1/calls HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + header + b"\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 401 ")
+
+
+async def test_guessing_tokens_is_slowed_down() -> None:
+    setup = await gateway.start(rate_limit_per_s=2.0)
+    statuses = []
+    for guess in range(8):
+        async with setup.client.get("/v1/calls", headers={"Authorization": f"Bearer {guess}"}) as response:
+            statuses.append(response.status)
+    for guess in range(4):
+        async with setup.client.post("/v1/session", json={"token": str(guess)}) as response:
+            statuses.append(response.status)
+    await setup.client.close()
+    assert statuses[:4] == [401] * 4
+    assert statuses[-1] == 429
+    assert set(statuses) == {401, 429}
 
 
 async def test_the_token_opens(gate: Setup) -> None:
@@ -121,12 +155,37 @@ async def test_other_sites_may_not_call_unless_named() -> None:
     await setup.client.close()
 
 
+async def test_no_other_site_may_call_by_default(gate: Setup) -> None:
+    for method in ("GET", "POST", "OPTIONS"):
+        async with gate.client.request(method, "/v1/calls", headers=AUTH | {"Origin": "https://desk.example"}) as response:
+            assert not [name for name in response.headers if name.startswith("Access-Control")]
+            assert method != "OPTIONS" or response.status == 403
+
+
 async def test_answers_carry_the_headers_browsers_obey(gate: Setup) -> None:
-    for path in ("/", "/v1/calls", "/nowhere"):
+    for path in ("/", "/v1/calls", "/nowhere", "/console/console.css", "/v1/openapi.json", "/v1/events"):
         async with gate.client.get(path, headers=AUTH) as response:
             assert response.headers["X-Content-Type-Options"] == "nosniff"
             assert "frame-ancestors 'none'" in response.headers["Content-Security-Policy"]
             assert response.headers["Referrer-Policy"] == "no-referrer"
+            assert response.headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GARBAGE\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00", b"GET / HTTP/9.9\r\n\r\n",
+        b"GET / HTTP/1.1\r\nAuthorization Bearer a-token\r\n\r\n", b"GET http://[x/ HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST /v1/calls HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\n\r\n",
+    ],
+)  # fmt: skip
+async def test_what_is_no_http_is_refused_in_the_same_shape_and_not_quoted(gate: Setup, head: bytes) -> None:
+    answer = await raw(gate, head)
+    top, _, body = answer.partition(b"\r\n\r\n")
+    assert top.startswith(b"HTTP/1.0 400 ")
+    assert b"nosniff" in top
+    assert json.loads(body) == {"error": {"code": "bad-request", "message": "the request is not valid HTTP", "field": ""}}
 
 
 async def test_a_fault_of_ours_is_a_number_and_no_stack_trace(
