@@ -19,8 +19,9 @@ from engine.call import CallInfo
 from engine.config import load_settings
 from engine.errors import AudioError
 from engine.offline import Job
-from vivavoce import service_model
+from vivavoce import robustness, service_model
 from vivavoce.evaluation import SECONDS, Scored, figures, table
+from vivavoce.evaluation_page import page
 from vivavoce.recordings import CODECS, Codec, Timed, legs_of, make_job, screen_all, through_codec
 
 HELP = "measure a model on a corpus split: EER, AUROC, minDCF, Cllr"
@@ -39,21 +40,50 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--split", default="dev", metavar="NAME", help="rows of this split (default: dev)")
     add("--codec", choices=CODECS, action="append", help="condition; may be repeated (default: none and pcmu)")
     add("--model", type=Path, metavar="FILE", help="an .onnx file instead of the weights that ship")
+    add("--robustness", action="store_true", help="instead, one line per cell of the robustness grid (extra: train)")
+    add("--every", type=int, default=1, metavar="N", help="only every N-th clip (default: all)")
+    add("--page", type=Path, metavar="FILE.html", help="write the report as a page with curves too")
     add("--limit", type=int, metavar="N", help="only the first N clips, for a quick look")
     add("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
-    rows = _rows(args.corpus, args.split)[: args.limit]
+    if args.every < 1:
+        raise ValueError(f"--every {args.every} must be at least 1")
+    rows = _rows(args.corpus, args.split)[: args.limit : args.every]
     settings = load_settings(None, os.environ, [f"model.path={args.model}"] if args.model else [])
     model = service_model.load(settings)
     report: dict[str, Any] = {"model": model.version, "split": args.split, "conditions": {}}
+    if args.robustness:
+        report["robustness"] = _robustness(rows, args, settings, model)
+        _write_page(args.page, report, [])
+        print(json.dumps(report, indent=1) if args.json else robustness.table(report["robustness"]))
+        return 0
+    every: list[tuple[str, list[Scored]]] = []
     for codec in args.codec or ("none", "pcmu"):
         trials = [("", [row]) for row in rows] + [trial for s in CALL_SECONDS for trial in joined(rows, s)]
         scored = _score(trials, args.corpus, codec, settings, model)
         report["conditions"][CONDITION_NAMES[codec]] = figures(scored, model.info.deepfake_llr)
+        every.append((CONDITION_NAMES[codec], scored))
+    _write_page(args.page, report, every)
     print(json.dumps(report, indent=1) if args.json else table(report))
     return 0
+
+
+def _robustness(rows: list[dict[str, str]], args: argparse.Namespace, settings: Any, model: Any) -> list[dict[str, Any]]:
+    try:
+        from models.dataset import read_noises  # needs scipy
+    except ImportError as error:
+        raise ValueError(f"--robustness needs the extra: pip install 'vivavoce[train]' ({error})") from None
+    noises, _ = read_noises(args.corpus / "noise", hold_out=True, split="train" if args.split == "dev" else args.split)
+    return robustness.measure(robustness.load(rows, args.corpus), noises, settings, model)
+
+
+def _write_page(path: Path | None, report: dict[str, Any], scored: list[tuple[str, list[Scored]]]) -> None:
+    if path is not None:
+        path.write_text(page(report, scored), encoding="utf-8")
+        path.with_suffix(".json").write_text(json.dumps(report, indent=1), encoding="utf-8")
+        print(f"{path} and {path.with_suffix('.json')} written", file=sys.stderr)
 
 
 def _rows(corpus: Path, split: str) -> list[dict[str, str]]:

@@ -1,0 +1,125 @@
+"""`vivavoce evaluate` on a made-up corpus: figures, joined calls, the page, the grid; and each corruption by itself."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from connectors.g711 import decode_mu_law
+from models.corruptions import grid, stretched
+from tests.connectors.test_files import write_wav
+from vivavoce import cli
+from vivavoce.evaluate import joined
+from vivavoce.samples import SAMPLES, mu_law
+
+NOISE = [np.random.default_rng(1).normal(0, 500, 16000).astype(np.int16)]
+CELLS = grid(NOISE)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Clips of 3 s of the bundled calls, as 16 kHz files with a manifest."""
+    folder = tmp_path_factory.mktemp("corpus")
+    names = ["path", "split", "label", "generator", "generator_family", "seen", "repo", "speaker", "language", "duration_s"]
+    rows = []
+    for sample in SAMPLES:
+        speech = decode_mu_law(mu_law(sample.path))
+        for part in range(4):
+            clip = np.repeat(speech[part * 24000 : part * 24000 + 24000], 2)
+            path = write_wav(folder / f"{sample.name}-{part}.wav", [clip], 16000)
+            fake = sample.synthetic
+            rows.append([path.name, "eval", "spoof" if fake else "bonafide", "g" * fake, "tts" * fake, "no", "r",
+                         "" if fake else sample.name, "en", "3.0"])  # fmt: skip
+    with (folder / "manifest.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([names, *rows])
+    return folder
+
+
+def evaluate(capsys: pytest.CaptureFixture[str], corpus: Path, *options: str) -> Any:
+    assert cli.main(["evaluate", "--corpus", str(corpus), "--split", "eval", "--json", *options]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_figures_by_length_call_and_source(capsys: pytest.CaptureFixture[str], corpus: Path) -> None:
+    found = evaluate(capsys, corpus, "--codec", "pcmu")["conditions"]["G.711 mu-law"]
+    assert list(found["all"]) == ["1 s", "2 s", "4 s", "8 s", "whole", "10 s call"]
+    assert found["all"]["whole"]["bonafide"] == 8
+    assert found["all"]["10 s call"]["bonafide"] == 2
+    assert found["families"]["tts"]["clips"] == 4
+    assert set(found["at the shipped threshold"]["whole"]) == {"false positives", "caught"}
+
+
+def test_calls_join_one_voice_and_drop_what_is_left() -> None:
+    def row(label: str, speaker: str, generator: str = "") -> dict[str, str]:
+        return {"label": label, "speaker": speaker, "generator": generator, "repo": "r", "duration_s": "4"}
+
+    rows = [row("bonafide", "a")] * 5 + [row("bonafide", "b")] * 2 + [row("spoof", "", "x")] * 3
+    calls = joined(rows, 10)
+    assert [(kind, len(parts), parts[0]["label"]) for kind, parts in calls] == [
+        ("10 s call", 3, "bonafide"), ("10 s call", 3, "spoof"),
+    ]  # fmt: skip
+
+
+def test_the_page_stands_alone(capsys: pytest.CaptureFixture[str], corpus: Path, tmp_path: Path) -> None:
+    evaluate(capsys, corpus, "--codec", "pcmu", "--page", str(tmp_path / "report.html"))
+    html = (tmp_path / "report.html").read_text()
+    assert "http://" not in html
+    assert "https://" not in html
+    for drawing in html.split("<svg")[1:]:
+        ElementTree.fromstring("<svg" + drawing.split("</svg>")[0] + "</svg>")
+    assert html.count("<polyline") == 2
+    assert json.loads((tmp_path / "report.json").read_text())["split"] == "eval"
+
+
+def test_the_grid_begins_with_plain_g711(
+    capsys: pytest.CaptureFixture[str], corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = [cell for cell in CELLS if cell.name in ("G.711", "packet loss", "smoothing")]
+    monkeypatch.setattr("models.corruptions.grid", lambda noises: few)
+    rows = evaluate(capsys, corpus, "--robustness", "--page", str(tmp_path / "grid.html"))["robustness"]
+    assert (rows[0]["corruption"], rows[0]["level"]) == ("G.711", "mu")
+    assert len(rows) == len(few)
+    assert all(0 <= row["eer"] <= 1 and 0 <= row["false_positives"] <= 1 for row in rows)
+    assert "packet loss" in (tmp_path / "grid.html").read_text()
+
+
+@pytest.mark.parametrize(("options", "words"), [(["--every", "0"], "--every 0"), (["--split", "x"], 'no rows of split "x"')])
+def test_an_option_that_cannot_be(capsys: pytest.CaptureFixture[str], corpus: Path, options: list[str], words: str) -> None:
+    assert cli.main(["evaluate", "--corpus", str(corpus), "--split", "eval", *options]) == 2
+    assert words in capsys.readouterr().err
+
+
+def speech() -> np.ndarray:
+    """Two seconds that no codec has rounded."""
+    return (decode_mu_law(mu_law(SAMPLES[0].path))[:16000] * 0.77).astype(np.int16)
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=lambda c: f"{c.name} {c.level}")
+def test_every_cell_changes_the_audio_the_same_way_each_time(cell: Any) -> None:
+    samples = speech()
+    changed = cell.change(samples, 3)
+    assert changed.dtype == np.int16
+    assert abs(len(changed) - len(samples)) < 0.45 * len(samples)
+    assert np.array_equal(changed, cell.change(samples, 3))
+    if (cell.name, cell.level) != ("packet loss", "1 %"):  # of a hundred packets that may be none
+        assert not np.array_equal(changed[: len(samples)], samples)
+    assert 50 < np.abs(changed.astype(float)).mean() < 20000
+
+
+@pytest.mark.parametrize("rate", [0.7, 1.3])
+def test_stretching_keeps_the_pitch(rate: float) -> None:
+    tone = (8000 * np.sin(2 * np.pi * 300 * np.arange(16000) / 8000)).astype(np.int16)
+    longer = stretched(tone, 0, rate=rate)
+    assert len(longer) == pytest.approx(16000 / rate, rel=0.02)
+    middle = longer[1000:9000].astype(float)
+    assert abs(np.abs(np.fft.rfft(middle * np.hanning(8000))).argmax() - 300) <= 3
+
+
+def test_grids_without_noise_recordings_leave_those_cells_out() -> None:
+    assert {cell.name for cell in CELLS} - {cell.name for cell in grid([])} == {"background noise", "noise"}
