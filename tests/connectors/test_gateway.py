@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -128,3 +131,58 @@ async def test_unknown_paths_and_methods_have_the_failures_shape(gate: Setup) ->
         assert response.status == 405
         assert response.headers["Allow"] == "GET,HEAD,POST"
         assert (await response.json())["error"]["message"] == "'/v1/calls' does not take PUT, only GET,HEAD,POST"
+
+
+FORM = {"Content-Type": "multipart/form-data; boundary=x"}
+BROKEN_BODIES = [
+    ("/v1/calls", {"Content-Encoding": "gzip"}, b"abc"),
+    ("/v1/calls", {"Content-Encoding": "deflate"}, b"\xff" * 20),
+    ("/v1/recordings", {"Content-Encoding": "gzip"}, b"abc"),
+    ("/v1/recordings", {"Content-Type": "multipart/form-data"}, b"x"),
+    ("/v1/recordings", FORM, b""),
+    ("/v1/recordings", FORM, b"no boundary"),
+    ("/v1/recordings", FORM, b"--x\r\nno header\r\n\r\nab\r\n--x--\r\n"),
+    ("/v1/recordings", FORM, b"--x--\r\n"),
+    ("/v1/recordings", FORM, b"--x\r\nContent-Type: multipart/mixed; boundary=y\r\n\r\n--y--\r\n--x--\r\n"),
+    ("/v1/recordings", FORM, b"--x\r\nContent-Type: audio/wav\r\n\r\n" + b"cut in the middle" * 1000),
+]
+
+
+@pytest.mark.parametrize(("path", "headers", "data"), BROKEN_BODIES)
+async def test_a_body_that_cannot_be_read_is_the_sender_s_fault(
+    gate: Setup, path: str, headers: dict[str, str], data: bytes
+) -> None:
+    await ask(gate, "POST", path, 400, data=data, headers=headers, skip_auto_headers=["Content-Type"])
+    assert gate.desk.uploads == []
+
+
+async def test_a_body_s_limit_counts_what_it_unpacks_to() -> None:
+    small = await gateway.start(max_body_bytes=1 << 20)
+    for path, megabytes in (("/v1/calls", 1), ("/v1/recordings", 8)):
+        bomb = gzip.compress(b" " * (megabytes << 20))
+        error = (await ask(small, "POST", path, 413, data=bomb, headers={"Content-Encoding": "gzip"}))["error"]
+        assert error["field"] == "body"
+    await small.client.close()
+
+
+async def test_an_upload_leaves_nothing_behind(gate: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    await ask(gate, "POST", "/v1/recordings", 202, data=b"RIFF")
+    await ask(gate, "POST", "/v1/recordings", 422, data=b"not audio")
+    await ask(gate, "POST", "/v1/recordings", 422, data=b"")
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_whip_tells_what_it_takes(gate: Setup) -> None:
+    async with gate.client.options("/v1/whip") as response:
+        assert (response.status, response.headers["Accept-Post"]) == (204, "application/sdp")
+    async with gate.client.post("/v1/whip", json={}, headers=AUTH) as response:
+        assert response.headers["Accept"] == "application/sdp"
+    async with gate.client.patch("/v1/whip/s1", headers=AUTH) as response:
+        assert response.headers["Allow"] == "DELETE, OPTIONS"
+
+
+async def test_metrics_are_prometheus_text(gate: Setup) -> None:
+    async with gate.client.get("/metrics", headers=AUTH) as response:
+        assert response.content_type == "text/plain"
+        assert await response.read() == b"vivavoce_calls 0\n"
