@@ -7,6 +7,7 @@ here; tests hold real answers and real stream entries against them.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -84,6 +85,28 @@ _PLAYED: Json = {
     "properties": {"call_id": {"type": "string"}, "calls": {"type": "array", "items": {"type": "string"}}},
 }
 
+_NOTICE: Json = {
+    "type": "object",
+    "description": "of gap (with the reason), degraded and restored: what the feed says of itself",
+    "properties": {"reason": {"type": "string"}},
+    "additionalProperties": False,
+}
+_MESSAGE: Json = {
+    "type": "object",
+    "required": ["id", "event", "data"],
+    "properties": {
+        "id": {"type": "string", "description": "resumes after this record; empty for a notice"},
+        "event": {"enum": ["tag", "score", "end", "gap", "degraded", "restored"]},
+        "data": {"anyOf": [{"$ref": "#/components/schemas/Tag"}, {"$ref": "#/components/schemas/Notice"}]},
+    },
+    "additionalProperties": False,
+}
+_RESUME: Json = {
+    "type": "object",
+    "required": ["last_event_id"],
+    "properties": {"last_event_id": {"type": "string", "description": "the last id the client has seen"}},
+}
+
 
 def schemas() -> Json:
     """JSON schemas of everything that crosses the API."""
@@ -133,9 +156,10 @@ def _body(schema: str) -> Json:
     return {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
 
 
-def _named(name: str, operations: Json, place: str = "path") -> Json:
-    parameter = {"name": name, "in": place, "required": place == "path", "schema": {"type": "string"}}
-    return {"parameters": [parameter], **operations}
+def _named(names: str, operations: Json, place: str = "path") -> Json:
+    """A path with its parameters, `names` apart by blanks."""
+    common = {"in": place, "required": place == "path", "schema": {"type": "string"}}
+    return {"parameters": [{"name": name, **common} for name in names.split()], **operations}
 
 
 def _paths() -> Json:
@@ -165,16 +189,26 @@ def _paths() -> Json:
             },
         ),
         "/v1/recordings": _named(
-            "pace", {"post": _operation("play a recording", {"202": _answer("playing", "Played")}, recording)}, "query"
+            "name pace",
+            {"post": _operation("play a recording", {"202": _answer("playing", "Played")}, recording)},
+            "query",
         ),
         "/v1/events": _named(
-            "last_event_id",
+            "last_event_id call_id",
             {"get": _operation("tags as server-sent events", {"200": _answer("stream", None, "text/event-stream")})},
             "query",
         ),
-        "/v1/ws": {"get": _operation("tags over a WebSocket", {"101": {"description": "switching protocols"}})},
+        "/v1/ws": _named(
+            "last_event_id call_id",
+            {"get": _operation("tags over a WebSocket", {"101": {"description": "switching protocols"}})},
+            "query",
+        ),
         "/v1/whip": {
-            "post": _operation("a browser's call", {"201": _answer("SDP answer", None, "application/sdp")}, sdp),
+            "post": _named(
+                "agent queue caller",
+                _operation("a browser's call", {"201": _answer("SDP answer", None, "application/sdp")}, sdp),
+                "query",
+            ),
             "options": _operation("what WHIP takes", {"204": {"description": "Accept-Post"}}, open_=True),
         },
         "/v1/whip/{session_id}": _named(
@@ -191,34 +225,51 @@ def _paths() -> Json:
 
 def asyncapi() -> Json:
     """The AsyncAPI document: the Redis stream and the two feeds carry the same record."""
-    record = {"name": "Record", "contentType": "application/json", "payload": {"$ref": "#/components/schemas/Tag"}}
+    named = {"Record": "Tag", "Notice": "Notice", "Message": "SocketMessage", "Resume": "Resume"}
+    messages = {
+        name: {"name": name, "contentType": "application/json", "payload": {"$ref": f"#/components/schemas/{schema}"}}
+        for name, schema in named.items()
+    }
     channels: Json = {
         "tags": {
             "address": "vivavoce:tags:{shard}",
             "description": "Redis stream; fields call, kind and data, the last being the record as JSON",
             "parameters": {"shard": {"description": "one writer each"}},
-            "messages": {"record": {"$ref": "#/components/messages/Record"}},
+            "messages": _messages("Record"),
         },
         "events": {
             "address": "/v1/events",
-            "description": "server-sent events; `event` is tag, score, end, gap, degraded or restored",
-            "messages": {"record": {"$ref": "#/components/messages/Record"}},
+            "description": "server-sent events; `event` is tag, score or end with a record, gap, degraded or restored "
+            "with a notice",
+            "messages": _messages("Record", "Notice"),
         },
         "socket": {
             "address": "/v1/ws",
-            "description": 'WebSocket; each message is {"id", "event", "data": record}',
-            "messages": {"record": {"$ref": "#/components/messages/Record"}},
+            "description": "WebSocket; records and notices in an envelope; the client may ask to resume",
+            "messages": _messages("Message", "Resume"),
         },
     }
+    operations: Json = {name: _action("send", name, channels[name]["messages"]) for name in channels}
+    operations["socket"] = _action("send", "socket", ["Message"])
+    operations["resume"] = _action("receive", "socket", ["Resume"])
+    kept = ("Tag", "Verdict", "Notice", "SocketMessage", "Resume")
+    every = {**schemas(), "Notice": _NOTICE, "SocketMessage": _MESSAGE, "Resume": _RESUME}
     return {
         "asyncapi": "3.0.0",
         "info": {"title": "viva voce tags", "version": VERSION},
         "channels": channels,
-        "operations": {
-            name: {"action": "send", "channel": {"$ref": f"#/channels/{name}"}} for name in channels
-        },
-        "components": {"schemas": {k: schemas()[k] for k in ("Tag", "Verdict")}, "messages": {"Record": record}},
-    }  # fmt: skip
+        "operations": operations,
+        "components": {"schemas": {name: every[name] for name in kept}, "messages": messages},
+    }
+
+
+def _messages(*names: str) -> Json:
+    return {name: {"$ref": f"#/components/messages/{name}"} for name in names}
+
+
+def _action(action: str, channel: str, names: Iterable[str]) -> Json:
+    messages = [{"$ref": f"#/channels/{channel}/messages/{name}"} for name in names]
+    return {"action": action, "channel": {"$ref": f"#/channels/{channel}"}, "messages": messages}
 
 
 def documents() -> dict[str, bytes]:
