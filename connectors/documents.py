@@ -230,7 +230,23 @@ def asyncapi() -> Json:
         name: {"name": name, "contentType": "application/json", "payload": {"$ref": f"#/components/schemas/{schema}"}}
         for name, schema in named.items()
     }
-    channels: Json = {
+    channels = _channels()
+    operations: Json = {name: _action("send", name, channels[name]["messages"]) for name in channels}
+    operations["socket"] = _action("send", "socket", ["Message"])
+    operations["resume"] = _action("receive", "socket", ["Resume"])
+    kept = ("Tag", "Verdict", "Notice", "SocketMessage", "Resume")
+    every = {**schemas(), "Notice": _NOTICE, "SocketMessage": _MESSAGE, "Resume": _RESUME}
+    return {
+        "asyncapi": "3.0.0",
+        "info": {"title": "viva voce tags", "version": VERSION},
+        "channels": channels,
+        "operations": operations,
+        "components": {"schemas": {name: every[name] for name in kept}, "messages": messages},
+    }
+
+
+def _channels() -> Json:
+    return {
         "tags": {
             "address": "vivavoce:tags:{shard}",
             "description": "Redis stream; fields call, kind and data, the last being the record as JSON",
@@ -248,18 +264,6 @@ def asyncapi() -> Json:
             "description": "WebSocket; records and notices in an envelope; the client may ask to resume",
             "messages": _messages("Message", "Resume"),
         },
-    }
-    operations: Json = {name: _action("send", name, channels[name]["messages"]) for name in channels}
-    operations["socket"] = _action("send", "socket", ["Message"])
-    operations["resume"] = _action("receive", "socket", ["Resume"])
-    kept = ("Tag", "Verdict", "Notice", "SocketMessage", "Resume")
-    every = {**schemas(), "Notice": _NOTICE, "SocketMessage": _MESSAGE, "Resume": _RESUME}
-    return {
-        "asyncapi": "3.0.0",
-        "info": {"title": "viva voce tags", "version": VERSION},
-        "channels": channels,
-        "operations": operations,
-        "components": {"schemas": {name: every[name] for name in kept}, "messages": messages},
     }
 
 
