@@ -18,7 +18,7 @@ from engine.audio import AudioFrame
 from engine.errors import OverloadError
 
 RECEIVE_BUFFER = 96 << 10  # bytes per socket: about 5 s of G.711. What is older would only make what follows late
-MAX_DATAGRAM = 2048  # bytes; asyncio's own default allocates 256 KiB for every packet
+MAX_DATAGRAM = 64 << 10  # bytes, the largest there is, for none may be cut; asyncio's own 256 KiB is mapped anew each time
 
 OnFrame = Callable[[AudioFrame, float], None]
 

@@ -26,11 +26,23 @@ class Heard(list[AudioFrame]):
                 await asyncio.sleep(0.002)
 
 
-def free_range(ports: int = 4) -> PortRange:
+def bindable(port: int) -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        first = min(probe.getsockname()[1] & ~1, 65000)
-    return PortRange("127.0.0.1", first, first + ports)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def free_range(ports: int = 4) -> PortRange:
+    """An even port and those behind it, all free just now."""
+    while True:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind(("127.0.0.1", 0))
+            first = min(probe.getsockname()[1] & ~1, 65000)
+        if all(bindable(port) for port in range(first, first + ports)):
+            return PortRange("127.0.0.1", first, first + ports)
 
 
 @pytest.fixture
@@ -94,18 +106,44 @@ def test_a_declared_port_counts_too() -> None:
     endpoint = RtpEndpoint(receiver(), frames, declared=Source("127.0.0.1", 4000), clock=lambda: 1.0)
     endpoint.datagram_received(packet(0).serialize(), ("127.0.0.1", 4001))
     endpoint.datagram_received(packet(0).serialize(), ("127.0.0.1", 4000))
-    assert (len(frames), endpoint.foreign) == (1, 1)
+    assert (len(frames), endpoint.foreign, endpoint.source) == (1, 1, "127.0.0.1:4000")
 
 
-def test_held_packets_come_out_on_poll() -> None:
-    frames, now = Heard(), 10.0
-    endpoint = RtpEndpoint(receiver(wait_s=0.06), frames, clock=lambda: now)
-    for number in (0, 2):
-        endpoint.datagram_received(packet(number).serialize(), ("127.0.0.1", 4000))
+def test_held_packets_come_out_on_poll_and_the_poller_knows_whose_they_are() -> None:
+    frames, waiting = Heard(), set[RtpEndpoint]()
+    endpoint = RtpEndpoint(receiver(wait_s=0.06), frames, waiting=waiting, clock=lambda: 10.0)
+    endpoint.datagram_received(packet(0).serialize(), ("127.0.0.1", 4000))
+    assert not waiting
+    endpoint.datagram_received(packet(2).serialize(), ("127.0.0.1", 4000))
     endpoint.poll(10.05)
-    assert len(frames) == 1
+    assert (len(frames), waiting) == (1, {endpoint})
     endpoint.poll(10.06)
     assert [f.lost for f in frames] == [False, True, False]
+    assert not waiting
+    endpoint.datagram_received(packet(9).serialize(), ("127.0.0.1", 4000))
+    endpoint.close()
+    assert not waiting
+
+
+def test_what_was_gathered_of_a_chunk_comes_out_on_flush() -> None:
+    frames = Heard()
+    endpoint = RtpEndpoint(receiver(gather=1280), frames, clock=lambda: 10.0)
+    for number in range(4):
+        endpoint.datagram_received(packet(number).serialize(), ("127.0.0.1", 4000))
+    assert len(frames) == 1
+    endpoint.flush()
+    endpoint.flush()
+    assert [len(f.samples) for f in frames] == [160, 480]
+
+
+async def test_the_longest_packet_of_the_widest_codec_is_not_cut() -> None:
+    heard = Heard()
+    endpoint = await open_endpoint(free_range(), receiver("L16/48000/2"), heard)
+    with sender() as peer:  # 60 ms are 11,520 bytes, far beyond a frame on the wire
+        peer.sendto(packet(0, size=11520, payload_type=96).serialize(), (endpoint.host, endpoint.port))
+        await heard.until(1)
+    assert len(heard[0].samples) == 2880
+    endpoint.close()
 
 
 async def test_rtcp_on_the_next_port_is_taken_and_ignored(line: tuple[RtpEndpoint, Heard]) -> None:
@@ -116,6 +154,30 @@ async def test_rtcp_on_the_next_port_is_taken_and_ignored(line: tuple[RtpEndpoin
         peer.sendto(packet(0).serialize(), (endpoint.host, endpoint.port))
         await heard.until(1)
     assert endpoint.other == 0
+    assert not bindable(endpoint.port + 1)
+    endpoint.close()
+    await asyncio.sleep(0)
+    assert bindable(endpoint.port)
+    assert bindable(endpoint.port + 1)
+
+
+async def test_a_leg_does_without_rtcp_where_its_port_is_taken() -> None:
+    ports, heard = free_range(2), Heard()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as squatter, sender() as peer:
+        squatter.bind(("127.0.0.1", ports._free[-1] + 1))
+        endpoint = await open_endpoint(ports, receiver(), heard)
+        peer.sendto(packet(0).serialize(), (endpoint.host, endpoint.port))
+        await heard.until(1)
+    endpoint.close()
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "capacity"), [(40000, 40004, 2), (40001, 40004, 1), (40000, 40001, 1), (40001, 40002, 0)]
+)
+def test_only_even_ports_with_their_neighbour_in_the_range_are_handed_out(first: int, last: int, capacity: int) -> None:
+    ports = PortRange("127.0.0.1", first, last)
+    assert ports.capacity == capacity
+    assert not [port for port in ports._free if port % 2 or not first <= port < last]
 
 
 async def test_a_closed_leg_gives_its_port_back_and_a_full_range_says_so() -> None:
@@ -126,6 +188,7 @@ async def test_a_closed_leg_gives_its_port_back_and_a_full_range_says_so() -> No
     port = first.port
     first.close()
     first.close()
+    assert ports._free == [port], "given back twice"
     await asyncio.sleep(0)
     again = await open_endpoint(ports, receiver(), heard)
     assert again.port == port
@@ -133,14 +196,16 @@ async def test_a_closed_leg_gives_its_port_back_and_a_full_range_says_so() -> No
         endpoint.close()
 
 
-async def test_a_port_that_somebody_else_has_is_passed_over() -> None:
+async def test_a_port_that_somebody_else_has_is_passed_over_and_tried_again_later() -> None:
     ports, heard = free_range(4), Heard()
+    wanted = ports._free[-1]
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as squatter:
+        squatter.bind(("127.0.0.1", wanted))
         first = await open_endpoint(ports, receiver(), heard)
-        taken = first.port + 2 if first.port % 4 == 0 else first.port
-        first.close()
-        await asyncio.sleep(0)
-        squatter.bind(("127.0.0.1", taken))
-        endpoint = await open_endpoint(ports, receiver(), heard)
-        assert endpoint.port != taken
+        assert first.port == wanted + 2
+        with pytest.raises(OverloadError):
+            await open_endpoint(ports, receiver(), heard)
+    second = await open_endpoint(ports, receiver(), heard)
+    assert second.port == wanted
+    for endpoint in (first, second):
         endpoint.close()
