@@ -89,9 +89,10 @@ def test_three_packets_of_a_stranger_that_are_not_in_a_row_change_nothing() -> N
 def test_a_call_may_begin_with_comfort_noise_but_not_with_another_type() -> None:
     stream = receiver()
     assert stream.receive_packet(packet(0, payload_type=18, ssrc=5), 0.0) == []
+    assert stream.receive_packet(packet(0, payload_type=101, ssrc=5), 0.0) == []
     assert stream.receive_packet(packet(1, payload_type=13), 0.0) == []
     assert heard(stream.receive_packet(packet(2), 0.02)) == [2]
-    assert (stream.stats.received, stream.stats.foreign) == (2, 1)
+    assert (stream.stats.received, stream.stats.foreign, stream.stats.digits) == (2, 2, [])
 
 
 def test_audio_on_the_usual_number_of_digits_is_audio() -> None:

@@ -62,6 +62,8 @@ def test_a_malformed_packet_says_what_was_seen(datagram: str, sentence: str) -> 
     [
         ("8000", Kind.RTP), ("80e0", Kind.RTP), ("80c8", Kind.RTCP), ("81c9", Kind.RTCP), ("0001", Kind.STUN),
         ("16fe", Kind.DTLS), ("4000", Kind.OTHER), ("c0ff", Kind.OTHER), ("80", Kind.OTHER), ("", Kind.OTHER),
+        ("0300", Kind.STUN), ("0400", Kind.OTHER), ("1300", Kind.OTHER), ("1400", Kind.DTLS), ("3f00", Kind.DTLS),
+        ("bf00", Kind.RTP), ("7f00", Kind.OTHER), ("80bf", Kind.RTP), ("80c0", Kind.RTCP), ("80df", Kind.RTCP),
     ],
 )  # fmt: skip
 def test_what_a_datagram_is(first: str, kind: Kind) -> None:
