@@ -54,11 +54,14 @@ def stream(codec: str, rng: random.Random, count: int) -> list[bytes]:
     return [mutated(packet.serialize(), rng) for packet in packets]
 
 
-@pytest.mark.parametrize("codec", ["PCMU", "PCMA", "L16/8000", "G722", "opus/48000/2"])
-def test_no_datagram_raises_and_each_is_counted(codec: str) -> None:
+@pytest.mark.parametrize(
+    ("codec", "gather"),
+    [("PCMU", 0), ("PCMU", 1280), ("PCMA", 0), ("PCMA", 1280), ("L16/8000", 0), ("G722", 0), ("opus/48000/2", 0)],
+)
+def test_no_datagram_raises_and_each_is_counted(codec: str, gather: int) -> None:
     rng = random.Random(codec)
     spec = parse_codec(codec)
-    subject = RtpReceiver(make_decoder(spec), spec.payload_type)
+    subject = RtpReceiver(make_decoder(spec), spec.payload_type, gather=gather)
     datagrams = stream(codec, rng, PACKETS)
     tracemalloc.start()
     for number, datagram in enumerate(datagrams):
@@ -77,7 +80,7 @@ def test_no_datagram_raises_and_each_is_counted(codec: str) -> None:
     assert stats.malformed > PACKETS / 10
     assert len(subject.jitter.held) <= 64
     good = [RtpPacket(spec.payload_type, n, n * spec.clock // 50, 1, good_payloads(codec)[n]).serialize() for n in range(5)]
-    after = [frame for n, d in enumerate(good) for frame in subject.receive_datagram(d, 1e6 + n * 0.02)]
+    after = [frame for n, d in enumerate(good) for frame in subject.receive_datagram(d, 1e6 + n * 0.02)] + subject.flush()
     assert [f for f in after if not f.lost], "a good stream is not heard any more"
 
 
