@@ -12,6 +12,7 @@ nothing is sent.
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -33,6 +34,8 @@ log = structlog.get_logger(__name__)
 
 CONNECT_S = 15.0  # from the answer to the first connection; then the session is given up
 MAX_OFFER = 64 << 10  # bytes
+CODECS = ("OPUS", "G722", "PCMU", "PCMA")  # of aiortc's, those that `connectors.codecs` decodes
+_DIRECTION = re.compile(r"^a=(?:sendrecv|sendonly|recvonly|inactive)\b", re.MULTILINE)
 
 
 class BrowserCall(Protocol):
@@ -116,6 +119,7 @@ class WebRtcWhip:
 
     async def open(self, offer: str, metadata: Mapping[str, str]) -> tuple[str, str]:
         """SDP offer -> (session id, SDP answer). ValueError when it cannot be answered, OverloadError when full."""
+        offer = with_directions(offer)
         check_offer(offer)
         if len(self._sessions) >= self._limit:
             raise OverloadError(f"all {self._limit} browser calls are in use")
@@ -131,7 +135,8 @@ class WebRtcWhip:
         except Exception as error:  # noqa: BLE001 - whatever the library makes of a peer's SDP
             await self._drop(session_id)
             log.info("offer refused", error=repr(error)[:200])
-            raise ValueError(f"the SDP offer cannot be answered: {str(error)[:120] or type(error).__name__}") from None
+            reason = str(error)[:120] if isinstance(error, ValueError) else ""
+            raise ValueError(f"the SDP offer cannot be answered: {reason or 'its parts do not fit together'}") from None
         self._watch(session_id, session)
         return session_id, answer
 
@@ -142,6 +147,9 @@ class WebRtcWhip:
     async def aclose(self) -> None:
         for session_id in list(self._sessions):
             await self._drop(session_id)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _answer(self, session: _Session, offer: str) -> str:
         peer = session.peer
@@ -214,5 +222,30 @@ def check_offer(offer: str) -> None:
         parsed = aiortc_sdp.SessionDescription.parse(offer)
     except Exception as error:  # noqa: BLE001 - the parser raises many kinds; all mean the offer is broken
         raise ValueError(f"the SDP offer cannot be read: {type(error).__name__} {str(error)[:80]}") from None
-    if not any(media.kind == "audio" for media in parsed.media):
+    audio = next((media for media in parsed.media if media.kind == "audio"), None)
+    if audio is None:
         raise ValueError("the SDP offer has no audio")
+    if (obstacle := _obstacle(audio)) is not None:
+        raise ValueError(f"the SDP offer's audio {obstacle}")
+
+
+def _obstacle(audio: Any) -> str | None:
+    """What keeps this media section from being answered, where aiortc would say it in riddles or not at all."""
+    if "TLS" not in audio.profile:
+        return f"is {audio.profile[:40]}; a browser's is UDP/TLS/RTP/SAVPF"
+    if audio.port == 0 or audio.direction in ("recvonly", "inactive"):
+        return f"sends nothing ({'port 0' if audio.port == 0 else audio.direction})"
+    if audio.dtls is None or not audio.dtls.fingerprints:
+        return "has no DTLS fingerprint with its setup"
+    names = [codec.name for codec in audio.rtp.codecs]
+    if not {name.upper() for name in names} & set(CODECS):
+        return f"has none of the codecs {', '.join(CODECS)}, only {', '.join(names)[:80] or 'unnamed ones'}"
+    return None
+
+
+def with_directions(offer: str) -> str:
+    """Every media section with its direction; one that names none, nor does the session, is sendrecv (RFC 8866 6.7)."""
+    session, *sections = re.split(r"^(?=m=)", offer, flags=re.MULTILINE)
+    usual = found[0] if (found := _DIRECTION.search(session)) else "a=sendrecv"
+    sections = [part if _DIRECTION.search(part) else f"{part.rstrip()}\r\n{usual}\r\n" for part in sections]
+    return session + "".join(sections)

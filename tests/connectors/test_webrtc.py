@@ -9,11 +9,14 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
-from connectors.webrtc import MAX_OFFER, WebRtcWhip
+from connectors import webrtc
+from connectors.webrtc import MAX_OFFER, WebRtcWhip, with_directions
 from engine.audio import AudioFrame
 from engine.errors import OverloadError
+from tests.connectors import gateway
 
 
 class Call:
@@ -116,7 +119,10 @@ async def test_a_peer_that_hangs_up_ends_its_call(setup: Setup) -> None:
     assert setup.whip.sessions == 0
 
 
-NO_CODEC = "v=0\r\no=- 1 1 IN IP4 1\r\ns=-\r\nt=0 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 18\r\na=rtpmap:18 G729/8000\r\n"
+SESSION = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"
+KEYS = f"a=setup:actpass\r\na=fingerprint:sha-256 {':'.join(['AB'] * 32)}\r\n"
+ICE = "a=ice-ufrag:abcd\r\na=ice-pwd:abcdabcdabcdabcdabcdabcd\r\na=rtcp-mux\r\n"
+OPUS = SESSION + "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=rtpmap:111 opus/48000/2\r\na=mid:0\r\n"
 
 
 @pytest.mark.parametrize(
@@ -124,17 +130,58 @@ NO_CODEC = "v=0\r\no=- 1 1 IN IP4 1\r\ns=-\r\nt=0 0\r\nm=audio 9 UDP/TLS/RTP/SAV
     [
         ("", "does not begin with"),
         ("hello", "does not begin with"),
-        ("v=0\r\n" + "a" * MAX_OFFER, "larger than"),
-        ("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n", "no audio"),
-        ("v=0\r\nm=audio x UDP/TLS/RTP/SAVPF 111\r\n", "cannot be"),
-        (NO_CODEC, "cannot be answered"),
+        ("v=0\r\n" + "a" * MAX_OFFER, "larger than 65536"),
+        (SESSION, "has no audio"),
+        (SESSION + "m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=rtpmap:96 VP8/90000\r\n" + KEYS + ICE, "has no audio"),
+        ("v=0\r\nm=audio x UDP/TLS/RTP/SAVPF 111\r\n", "cannot be read"),
+        (SESSION + "m=audio 9 RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n", "audio is RTP/AVP; a browser's is UDP/TLS/RTP/SAVPF"),
+        (SESSION + "m=audio 9 RTP/SAVP 0\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:x\r\n", "audio is RTP/SAVP"),
+        (OPUS + ICE, "has no DTLS fingerprint"),
+        (OPUS + KEYS, "ICE username fragment or password is missing"),
+        (OPUS + KEYS + ICE.replace("a=rtcp-mux\r\n", ""), "RTCP mux is not enabled"),
+        (OPUS + KEYS + ICE + "a=recvonly\r\n", r"sends nothing \(recvonly\)"),
+        (SESSION + "a=inactive\r\n" + OPUS[len(SESSION) :] + KEYS + ICE, r"sends nothing \(inactive\)"),
+        (OPUS.replace("audio 9", "audio 0") + KEYS + ICE, r"sends nothing \(port 0\)"),
+        (OPUS.replace("opus/48000/2", "G729/8000") + KEYS + ICE, "codecs OPUS, G722, PCMU, PCMA, only G729"),
+        (OPUS + KEYS + ICE + OPUS[len(SESSION) :] + KEYS + ICE, "its parts do not fit together"),
     ],
-)
+)  # fmt: skip
 async def test_an_offer_that_cannot_be_answered_says_why_and_leaves_nothing(setup: Setup, offer: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         await setup.whip.open(offer, {})
     assert setup.whip.sessions == 0
     assert setup.calls == []
+
+
+@pytest.mark.parametrize("offer", [OPUS + KEYS + ICE, OPUS + "a=sendonly\r\n" + KEYS + ICE])
+async def test_audio_that_names_no_direction_is_sent_both_ways(setup: Setup, offer: str) -> None:
+    _, answer = await setup.whip.open(offer, {})
+    assert ("a=recvonly" in answer) == ("a=sendonly" in offer)
+    assert "opus/48000/2" in answer
+
+
+def test_a_direction_is_added_only_where_there_is_none() -> None:
+    given = "v=0\r\na=sendonly\r\nm=audio 9 X 0\r\na=mid:0\r\nm=video 9 X 96\r\na=recvonly\r\n"
+    wanted = "v=0\r\na=sendonly\r\nm=audio 9 X 0\r\na=mid:0\r\na=sendonly\r\nm=video 9 X 96\r\na=recvonly\r\n"
+    assert with_directions(given) == wanted
+    assert with_directions(wanted) == wanted
+
+
+async def test_one_that_never_connects_is_given_up(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webrtc, "CONNECT_S", 0.05)
+    await setup.whip.open(OPUS + KEYS + ICE, {})
+    async with asyncio.timeout(5):
+        while setup.whip.sessions:
+            await asyncio.sleep(0.01)
+    assert setup.calls[0].closed == "closed"
+
+
+async def test_the_end_leaves_no_task_behind(setup: Setup) -> None:
+    before = asyncio.all_tasks()
+    await setup.whip.open(OPUS + KEYS + ICE, {})
+    await setup.whip.aclose()
+    await asyncio.sleep(0.05)
+    assert asyncio.all_tasks() <= before
 
 
 async def test_there_is_room_for_so_many_and_no_more() -> None:
@@ -146,3 +193,26 @@ async def test_there_is_room_for_so_many_and_no_more() -> None:
     await setup.whip.aclose()
     assert setup.calls[0].closed == "closed"
     await setup.peers[0].close()
+
+
+async def test_whip_over_http_from_offer_to_delete(setup: Setup) -> None:
+    sdp = {"Content-Type": "application/sdp"}
+    options = gateway.GatewayOptions(gateway.TOKEN)
+    app = gateway.build_app(gateway.Desk(), gateway.Feed(), setup.whip, options)  # type: ignore[arg-type]
+    async with TestClient(TestServer(app), headers=gateway.AUTH) as client:
+        async with client.post("/v1/whip", data=SESSION, headers=sdp) as response:
+            assert response.status == 400
+            assert (await response.json())["error"]["message"] == "the SDP offer has no audio"
+        peer, offer = await setup.offer()
+        async with client.post("/v1/whip?caller=%2B34600&queue=cards", data=offer, headers=sdp) as response:
+            assert response.status == 201
+            place = response.headers["Location"]
+            await peer.setRemoteDescription(RTCSessionDescription(await response.text(), "answer"))
+        async with asyncio.timeout(10):
+            while len(setup.calls[0].frames) < 3:
+                await asyncio.sleep(0.02)
+        assert setup.metadata == [{"queue": "cards", "caller": "+34600"}]
+        for status in (200, 404):
+            async with client.delete(place) as response:
+                assert response.status == status
+        assert setup.calls[0].closed == "closed"
