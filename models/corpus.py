@@ -1,8 +1,9 @@
 """Labelled speech on disk: one typed record per clip, read from a manifest.
 
 The corpus manifest has the columns path, split, label, generator, generator_family, seen, speaker, language,
-duration_s, orig_sr, orig_codec, repo, orig_path, licence; a plain CSV needs only `path` and `label`. Nothing here
-decides what to train on: that is dataset.py.
+duration_s, orig_sr, orig_codec, repo, orig_path, licence and may have gender, codec and challenge; a plain CSV needs
+only `path` and `label`. Public data sets are read into the same record by models.datasets. Nothing here decides what
+to train on: that is dataset.py.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from pathlib import Path
 import av
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import resample_poly
 
 RATE = 8000  # Hz, the rate the detector hears
 SPLITS = ("train", "dev", "eval")
@@ -41,6 +41,10 @@ class Clip:
     orig_codec: str = ""
     orig_path: str = ""
     licence: str = ""
+    gender: str = ""  # "f" or "m"
+    codec: str = ""  # what it was sent through before it was published; empty for nothing
+    challenge: str = ""  # what the speaker was asked to do, where somebody asked
+    key: str = ""  # unique within its data set; empty where the stem of the file is
 
     @property
     def bonafide(self) -> bool:
@@ -48,8 +52,8 @@ class Clip:
 
     @property
     def name(self) -> str:
-        """Short stable name: split folder and file stem."""
-        return f"{self.split}/{self.label}/{self.path.stem}"
+        """Short stable name: split, label, and key or file stem."""
+        return f"{self.split}/{self.label}/{self.key or self.path.stem}"
 
 
 def read_manifest(manifest: Path, splits: Iterable[str] = SPLITS, *, root: Path | None = None) -> list[Clip]:
@@ -66,7 +70,7 @@ def read_manifest(manifest: Path, splits: Iterable[str] = SPLITS, *, root: Path 
         missing = {"path", "label"} - set(reader.fieldnames or ())
         if missing:
             raise ValueError(f"{manifest}: the column {sorted(missing)[0]!r} is missing")
-        clips = [_clip(row, folder, f"{manifest}, line {number}") for number, row in enumerate(reader, start=2)]
+        clips = [clip_of(row, folder, f"{manifest}, line {number}") for number, row in enumerate(reader, start=2)]
     return [clip for clip in clips if not clip.split or clip.split in wanted]
 
 
@@ -78,7 +82,9 @@ def read_corpus(folder: Path, splits: Iterable[str] = SPLITS) -> list[Clip]:
     return read_manifest(manifest, splits)
 
 
-def _clip(row: Mapping[str, str | None], folder: Path, where: str) -> Clip:
+def clip_of(row: Mapping[str, str | None], folder: Path, where: str) -> Clip:
+    """One row of a manifest, its path relative to `folder`. ValueError says what is wrong, beginning with `where`."""
+
     def text(key: str) -> str:
         return (row.get(key) or "").strip()
 
@@ -104,6 +110,9 @@ def _clip(row: Mapping[str, str | None], folder: Path, where: str) -> Clip:
         orig_codec=text("orig_codec"),
         orig_path=text("orig_path"),
         licence=text("licence"),
+        gender=text("gender"),
+        codec=text("codec"),
+        challenge=text("challenge"),
     )
 
 
@@ -132,10 +141,30 @@ def read_audio(path: Path) -> tuple[NDArray[np.int16], int]:
     return np.concatenate(blocks).astype(np.int16, copy=False), rate
 
 
+def read_duration(path: Path) -> float:
+    """Seconds of audio by the file's header, nothing decoded. ValueError when there is no audio or no length in it."""
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.audio:
+                raise ValueError(f"{path}: no audio in it")
+            stream = container.streams.audio[0]
+            if stream.duration is not None and stream.time_base is not None:
+                seconds = float(stream.duration * stream.time_base)
+            else:
+                seconds = (container.duration or 0) / av.time_base
+    except (av.FFmpegError, OSError) as error:
+        raise ValueError(f"{path}: cannot be read as audio ({error})") from error
+    if seconds <= 0:
+        raise ValueError(f"{path}: its header names no length")
+    return seconds
+
+
 def resample(samples: NDArray[np.int16], rate_in: int, rate_out: int) -> NDArray[np.int16]:
     """Polyphase resampling of a whole signal, int16 in and out, rounded and saturated."""
     if rate_in == rate_out:
         return samples
+    from scipy.signal import resample_poly  # an extra; reading lists of clips must not need it
+
     ratio = fractions.Fraction(rate_out, rate_in)
     out = resample_poly(samples.astype(np.float32), ratio.numerator, ratio.denominator)
     rounded: NDArray[np.int16] = np.clip(np.rint(out), -32768, 32767).astype(np.int16)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.corpus import read_audio, read_corpus, read_manifest, read_speech, resample
+from models.corpus import Clip, read_audio, read_corpus, read_duration, read_manifest, read_speech, resample
 
 HEADER = (
     "path,split,label,generator,generator_family,seen,speaker,language,duration_s,orig_sr,orig_codec,"
@@ -105,3 +105,34 @@ def test_resampling_saturates_instead_of_wrapping() -> None:
     square = np.repeat(np.array([32767, -32768] * 50, dtype=np.int16), 40)
     out = resample(square, 16000, 8000)
     assert np.all(np.sign(out[10:15]) == 1)
+
+
+def test_a_manifest_may_say_who_was_asked_what_over_which_line(tmp_path: Path) -> None:
+    manifest = tmp_path / "calls.csv"
+    manifest.write_text("path,label,gender,codec,challenge\n1.wav,bonafide,f,pcma,whisper\n")
+    (clip,) = read_manifest(manifest)
+    assert (clip.gender, clip.codec, clip.challenge) == ("f", "pcma", "whisper")
+
+
+def test_a_key_tells_clips_with_the_same_stem_apart() -> None:
+    one, other = (Clip(Path(f"{voice}/1.wav"), "spoof", "dev", key=f"{voice}/1") for voice in "ab")
+    assert one.name == "dev/spoof/a/1" != other.name
+
+
+def test_duration_comes_from_the_header(tmp_path: Path) -> None:
+    path = write_wav(tmp_path / "x.wav", np.zeros(4000, dtype=np.int16), rate=8000)
+    assert read_duration(path) == 0.5
+
+
+@pytest.mark.parametrize("content", [b"", b"not audio at all"])
+def test_a_broken_header_is_a_value_error(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "broken.wav"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"broken\.wav"):
+        read_duration(path)
+
+
+def test_an_empty_recording_has_no_length(tmp_path: Path) -> None:
+    path = write_wav(tmp_path / "empty.wav", np.zeros(0, dtype=np.int16))
+    with pytest.raises(ValueError, match=r"empty\.wav"):
+        read_duration(path)
