@@ -32,6 +32,8 @@ def sniff(path: Path) -> Literal["capture", "recording"]:
         raise AudioError(f"{path} is a folder, not a recording") from None
     except OSError as error:
         raise AudioError(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError:  # a zero byte, which Python does not take to the system
+        raise AudioError(f"{str(path)!r} is no file's name") from None
     if not head:
         raise AudioError(f"{path} is empty")
     return "capture" if head in _CAPTURE_MAGIC else "recording"
@@ -55,7 +57,7 @@ def open_recording(path: Path, channels: Literal["mix", "split"] = "mix") -> Rec
     """Open an audio file; "split" makes a stereo one two legs. AudioError is a sentence about this file."""
     sniff(path)
     try:
-        container = av.open(str(path))
+        container = av.open(_url(path))
     except (av.FFmpegError, ValueError) as error:
         raise AudioError(f"{path} cannot be read as audio: {getattr(error, 'strerror', error)}") from None
     if not container.streams.audio:
@@ -71,13 +73,18 @@ def open_recording(path: Path, channels: Literal["mix", "split"] = "mix") -> Rec
     description = f"{stream.codec_context.name}, {stream.rate} Hz, {count} channel{'s' if count != 1 else ''}"
     streams: dict[str, Iterator[AudioFrame]] = {}
     for index, leg in enumerate(legs):
-        source = container if index == 0 else av.open(str(path))
+        source = container if index == 0 else av.open(_url(path))
         blocks = _decode(path, source, rate, channel=index if len(legs) > 1 else None)
         first = next(blocks, None)
         if first is None:
             raise AudioError(f"{path} holds no audio that can be decoded")
         streams[leg] = _frames(_chain(first, blocks), rate)
     return Recording(path, legs, seconds, description, streams)
+
+
+def _url(path: Path) -> str:
+    """FFmpeg takes what stands before a colon for a protocol: "10:15.wav" would not be found."""
+    return f"file:{path}"
 
 
 def _served_rate(rate: int) -> int:

@@ -1,8 +1,7 @@
-"""`vivavoce screen` and `vivavoce score` on recordings and captures."""
+"""`vivavoce screen` on recordings and captures."""
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -106,69 +105,3 @@ def test_a_wrong_setting_is_named(capsys: pytest.CaptureFixture[str], option: st
     status, _, err = run(capsys, "screen", "--set", option, PERSON)
     assert status == 2
     assert words in err
-
-
-def manifest(folder: Path, rows: list[str], header: str = "path,label,note") -> Path:
-    path = folder / "in.csv"
-    path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
-    return path
-
-
-def scored(capsys: pytest.CaptureFixture[str], source: Path, *options: str, status: int = 0) -> list[dict[str, str]]:
-    out = source.with_name("out.csv")
-    assert run(capsys, "score", "--manifest", source, "--out", out, "--quiet", *options)[0] == status
-    with out.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def test_score_adds_llr_and_reads_no_label(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    (tmp_path / "sub").mkdir()
-    short(PERSON, 6, tmp_path / "sub" / "person.wav")
-    short(SYNTHETIC, 6, tmp_path / "fake.wav")
-    rows = scored(capsys, manifest(tmp_path, ["sub/person.wav,bonafide,ä", "fake.wav,spoof,b"]))
-    kept = [(r["path"], r["label"], r["note"]) for r in rows]
-    assert kept == [("sub/person.wav", "bonafide", "ä"), ("fake.wav", "spoof", "b")]
-    assert float(rows[0]["llr"]) > float(rows[1]["llr"])
-    turned = scored(capsys, manifest(tmp_path, ["sub/person.wav,spoof,ä", "fake.wav,bonafide,b"]))
-    assert [r["llr"] for r in turned] == [r["llr"] for r in rows]
-
-
-def test_score_is_screen_s_number(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    path = short(PERSON, 6, tmp_path / "a.wav")
-    row = scored(capsys, manifest(tmp_path, ["a.wav,,"]))[0]
-    assert float(row["llr"]) == pytest.approx(screen(capsys, path)[0]["llr"], abs=1e-4)
-
-
-def test_score_through_a_codec_and_after_some_seconds(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    samples = decode_mu_law(mu_law(PERSON)[: 8 * 8000])
-    write_wav(tmp_path / "wide.wav", [np.repeat(samples, 2)], 16000)
-    write_wav(tmp_path / "mu.wav", [samples], 8000)
-    source = manifest(tmp_path, ["wide.wav,,", "mu.wav,,"])
-    plain, coded, early = (scored(capsys, source, *o) for o in ([], ["--codec", "pcmu"], ["--seconds", "2"]))
-    assert plain[0]["llr"] != coded[0]["llr"]
-    assert plain[1]["llr"] == coded[1]["llr"], "mu-law twice is mu-law"
-    assert early[1]["llr"] != plain[1]["llr"]
-
-
-def test_score_goes_on_after_an_unreadable_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    short(PERSON, 3, tmp_path / "a.wav")
-    write_wav(tmp_path / "quiet.wav", [np.zeros(16000, np.int16)], 8000)
-    rows = scored(capsys, manifest(tmp_path, ["gone.wav,,", "a.wav,,", "quiet.wav,,"]), status=1)
-    assert rows[0]["llr"] == ""
-    assert float(rows[1]["llr"]) != 0
-    assert float(rows[2]["llr"]) == 0
-
-
-@pytest.mark.parametrize(
-    ("header", "options", "words"),
-    [
-        ("file,label", [], 'no column "path" (its columns: file, label)'),
-        ("path", ["--seconds", "0"], "--seconds 0.0 must be above 0"),
-    ],
-)
-def test_a_manifest_or_option_that_cannot_be(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, header: str, options: list[str], words: str
-) -> None:
-    source = manifest(tmp_path, ["a.wav"], header)
-    status, _, err = run(capsys, "score", "--manifest", source, "--out", tmp_path / "o.csv", *options)
-    assert (status, words in err) == (2, True), err

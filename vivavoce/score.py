@@ -40,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
     if args.seconds is not None and not args.seconds > 0:
         raise ValueError(f"--seconds {args.seconds} must be above 0")
     names, rows = _read(args.manifest)
+    args.out.open("a").close()  # a place that cannot be written to is told now, not after hours of scoring
     settings = load_settings(None, os.environ, [f"model.path={args.model}"] if args.model else [])
     model = service_model.load(settings)
     config = service_model.call_config(settings, model.info)
@@ -48,13 +49,13 @@ def run(args: argparse.Namespace) -> int:
 
     def jobs() -> Iterator[Job]:
         for index, row in enumerate(rows):
-            path = args.manifest.parent / row["path"]
             try:
-                source, leg, frames = legs_of(path)[0]
+                source, leg, frames = legs_of(_path(args.manifest, row, index))[0]
             except AudioError as error:
                 failed[0] += 1
                 row["llr"] = ""
                 tqdm.write(f"vivavoce score: {error}", file=sys.stderr)
+                bar.update()
                 continue
             info = CallInfo(str(index), leg, source)
             coded = through_codec(frames, args.codec)
@@ -71,13 +72,23 @@ def run(args: argparse.Namespace) -> int:
     return 1 if failed[0] else 0
 
 
+def _path(manifest: Path, row: dict[str, str], index: int) -> Path:
+    """The file of a row. AudioError when the row is too short or the field is empty."""
+    if not row["path"]:  # None in a row that ends before the column
+        raise AudioError(f"row {index + 1} of {manifest} has no path")
+    return manifest.parent / row["path"]
+
+
 def _read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        names = list(reader.fieldnames or ())
-        if "path" not in names:
-            raise ValueError(f'{path} has no column "path" (its columns: {", ".join(names) or "none"})')
-        return names, list(reader)
+    with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets begin a CSV with a byte order mark
+        try:
+            reader = csv.DictReader(file)
+            names, rows = list(reader.fieldnames or ()), list(reader)
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise ValueError(f"{path} cannot be read as CSV in UTF-8: {error}") from None
+    if "path" not in names:
+        raise ValueError(f'{path} has no column "path" (its columns: {", ".join(names) or "none"})')
+    return names, rows
 
 
 def _write(path: Path, names: list[str], rows: list[dict[str, str]]) -> None:
