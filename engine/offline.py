@@ -30,10 +30,10 @@ class Job:
 
 
 class _Lane:
-    __slots__ = ("chunks", "job", "now", "slot")
+    __slots__ = ("begun", "chunks", "job", "now", "slot")
 
     def __init__(self, job: Job, slot: int) -> None:
-        self.job, self.slot, self.now = job, slot, 0.0
+        self.job, self.slot, self.now, self.begun = job, slot, 0.0, False
         self.chunks: list[Chunk] = []
 
     def advance(self) -> Chunk | None:
@@ -43,9 +43,11 @@ class _Lane:
             item = next(self.job.frames, None)
             if item is None:
                 return None
-            frame, self.now = item
-            call.receive_frame(frame, self.now)
-            call.handle_timer(self.now)
+            frame, now = item
+            if self.begun and now > self.now:  # as the service's ticker would have seen the pause, before its end
+                call.handle_timer(now)
+            self.now, self.begun = now, True
+            call.receive_frame(frame, now)
             self.drain()
         return self.chunks.pop(0)
 
