@@ -330,7 +330,10 @@ def test_a_run_may_begin_with_a_checkpoint_and_learn_from_others(store: AudioSto
     assert all(p.grad is None for t in trainer.teachers for p in t.parameters())
 
 
-@pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "models" / "recipes").glob("*.toml")), ids=lambda p: p.stem)
+RECIPES = sorted((Path(__file__).parents[2] / "models" / "recipes").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_the_recipes_that_ship_can_be_read(path: Path) -> None:
     found = load_config(path)
     assert ModelConfig(**found.model).width == 96  # type: ignore[arg-type]

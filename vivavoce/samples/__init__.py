@@ -24,7 +24,7 @@ class Sample:
 
 
 SAMPLES = (
-    Sample("person-1", "+34 600 000 101", "Ana", "billing", synthetic=False),
+    Sample("person-1", "+49 170 0000101", "Ana", "billing", synthetic=False),
     Sample("synthetic", "+1 202 555 0142", "Ben", "account recovery", synthetic=True),
     Sample("person-2", "+1 202 555 0117", "Chloe", "orders", synthetic=False),
 )
