@@ -1,7 +1,7 @@
 """A load generator: N G.711 callers in one process of their own, paced by the clock, one system call per 1 ms tick.
 
 `sendmmsg` lets one Python process offer 100,000 packets a second, so that a benchmark measures the engine and not
-the generator. Linux only. It sends to loopback addresses only and stops by itself after `seconds`.
+the generator. Linux only. It sends to IPv4 loopback addresses only and stops by itself after `seconds`.
 """
 
 from __future__ import annotations
@@ -57,8 +57,9 @@ class LoadGenerator:
 
     def __init__(self, targets: list[tuple[str, int]], speech: bytes) -> None:
         for host, _ in targets:
-            if not ipaddress.ip_address(host).is_loopback:
-                raise ValueError(f"the load generator sends to loopback only, not to {host}")
+            address = ipaddress.ip_address(host)
+            if address.version != 4 or not address.is_loopback:
+                raise ValueError(f"the load generator sends to IPv4 loopback only, not to {host}")
         if len(speech) < PAYLOAD:
             raise ValueError(f"{len(speech)} bytes of speech are less than one packet of {PAYLOAD}")
         self._count = len(targets)
@@ -95,15 +96,15 @@ class LoadGenerator:
         rows[:, 2:4] = np.frombuffer(int(index & 0xFFFF).to_bytes(2, "big"), np.uint8)
         rows[:, 4:8] = np.frombuffer(int(index * PAYLOAD & 0xFFFFFFFF).to_bytes(4, "big"), np.uint8)
         rows[:, HEADER:] = self._speech[(self._offsets[first:last] + index) % len(self._speech)]
-        done = first
+        done, sent = first, 0
         while done < last:
             part = ctypes.byref(self._messages, done * ctypes.sizeof(_Mmsghdr))
             count = self._libc.sendmmsg(self._socket.fileno(), part, last - done, 0)
-            if count < 0:  # the receiver's port is gone: skip that one, keep the others alive
+            if count < 0:  # the kernel refuses this one: skip it, keep the others alive
                 done += 1
                 continue
-            done += count
-        return last - first
+            done, sent = done + count, sent + count
+        return sent
 
     def _first_packets(self) -> NDArray[np.uint8]:
         packets = np.zeros((self._count, HEADER + PAYLOAD), np.uint8)
