@@ -39,6 +39,7 @@ class Datagram(NamedTuple):
     source: str  # host:port
     destination: str
     payload: bytes
+    whole: bool = True  # False: the capture kept only its beginning (a snap length, or the file breaks off)
 
 
 @dataclass
@@ -73,11 +74,12 @@ def read_datagrams(path: Path) -> Iterator[Datagram]:
 def read_legs(path: Path, codecs: Mapping[int, CodecSpec] | None = None) -> list[CaptureLeg]:
     """The RTP streams of a capture, longest first; `codecs` names dynamic payload types. AudioError if none."""
     streams: dict[tuple[str, str, int], list[tuple[float, bytes]]] = defaultdict(list)
-    datagrams = 0
+    datagrams = cut = 0
     for datagram in read_datagrams(path):
         datagrams += 1
+        cut += not datagram.whole
         payload = datagram.payload
-        if len(payload) > 12 and rtp.classify(payload) is rtp.Kind.RTP:
+        if datagram.whole and len(payload) > 12 and rtp.classify(payload) is rtp.Kind.RTP:
             ssrc = int.from_bytes(payload[8:12], "big")
             streams[datagram.source, datagram.destination, ssrc].append((datagram.time, payload))
     legs = []
@@ -86,7 +88,8 @@ def read_legs(path: Path, codecs: Mapping[int, CodecSpec] | None = None) -> list
         if codec is not None and _is_stream(packets):
             legs.append(CaptureLeg(ssrc, codec, source, destination, packets))
     if not legs:
-        raise AudioError(f"{path} holds no RTP stream that can be decoded ({datagrams} UDP packets seen)")
+        why = f", {cut} of them cut short: capture whole packets (tcpdump -s 0)" if cut > 1 else ""
+        raise AudioError(f"{path} holds no RTP stream that can be decoded ({datagrams} UDP packets seen{why})")
     return sorted(legs, key=lambda leg: -len(leg.packets))
 
 
@@ -181,8 +184,8 @@ def _resolution(options: bytes, order: str) -> float:
     return 1e-6
 
 
-def _udp(link: int, data: bytes) -> tuple[str, str, bytes] | None:
-    """(source, destination, payload) of a UDP packet; None for everything else."""
+def _udp(link: int, data: bytes) -> tuple[str, str, bytes, bool] | None:
+    """(source, destination, payload, whether it is whole) of a UDP packet; None for everything else."""
     packet = _ip(link, data)
     if not packet:
         return None
@@ -207,7 +210,7 @@ def _ip(link: int, data: bytes) -> bytes:
     return data[4:] if link == NULL else b""
 
 
-def _ipv4(packet: bytes) -> tuple[str, str, bytes] | None:
+def _ipv4(packet: bytes) -> tuple[str, str, bytes, bool] | None:
     start = (packet[0] & 0x0F) * 4
     fragment = int.from_bytes(packet[6:8], "big") & 0x3FFF if len(packet) >= 8 else 1
     if len(packet) < start + 8 or start < 20 or packet[9] != 17 or fragment:
@@ -216,13 +219,13 @@ def _ipv4(packet: bytes) -> tuple[str, str, bytes] | None:
     return _ports(packet[start:], *hosts)
 
 
-def _ipv6(packet: bytes) -> tuple[str, str, bytes] | None:
+def _ipv6(packet: bytes) -> tuple[str, str, bytes, bool] | None:
     if len(packet) < 48 or packet[6] != 17:  # extension headers do not occur on media
         return None
     hosts = ["[" + ":".join(packet[at + k : at + k + 2].hex() for k in range(0, 16, 2)) + "]" for at in (8, 24)]
     return _ports(packet[40:], *hosts)
 
 
-def _ports(segment: bytes, source: str, destination: str) -> tuple[str, str, bytes]:
+def _ports(segment: bytes, source: str, destination: str) -> tuple[str, str, bytes, bool]:
     first, second, size = struct.unpack("!HHH", segment[:6])
-    return f"{source}:{first}", f"{destination}:{second}", segment[8 : max(8, size)]
+    return f"{source}:{first}", f"{destination}:{second}", segment[8 : max(8, size)], len(segment) >= size

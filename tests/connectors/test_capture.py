@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+import struct
 from pathlib import Path
 
 import pytest
 
+from connectors import capture
 from connectors.capture import leg_frames, read_datagrams, read_legs
 from connectors.codecs import parse_codec
 from engine.errors import AudioError
-from tests.connectors.captures import ethernet, ipv4, ipv6, pcap, pcapng, rtp_frames, udp
+from tests.connectors.captures import block, ethernet, ipv4, ipv6, pcap, pcapng, rtp_frames, udp
 from tests.connectors.packets import packet
 
 DATA = packet(3).serialize()
@@ -97,7 +99,11 @@ def test_other_protocols_are_no_stream(file: Path) -> None:
 
 def test_a_capture_that_breaks_off_gives_what_is_there(file: Path) -> None:
     whole = pcap(rtp_frames(20))
-    assert len(read_legs(written(file, whole[:-100]))[0].packets) in (19, 20)
+    leg = read_legs(written(file, whole[:-100]))[0]
+    assert len(leg.packets) == 19, "half a packet is no packet"
+    assert all(len(frame.samples) == 160 for frame, _ in leg_frames(leg))
+    for cut in range(1, 300, 7):
+        assert 18 <= len(read_legs(written(file, whole[:-cut]))[0].packets) <= 19
 
 
 @pytest.mark.parametrize("data", [b"RIFF....WAVE", b"\x00\x01\x02\x03", b"ab"])
@@ -116,3 +122,107 @@ def test_frames_come_with_their_time_and_holes(file: Path) -> None:
     times = [now for _, now in out]
     assert times == sorted(times)
     assert math.isclose(times[0], 100.0)
+
+
+def test_packets_that_the_capture_cut_short_are_no_audio(file: Path) -> None:
+    snapped = [frame[:96] for frame in rtp_frames(30)]
+    with pytest.raises(AudioError, match=r"\(30 UDP packets seen, 30 of them cut short: capture whole packets") as error:
+        read_legs(written(file, pcap(snapped)))
+    assert str(file) in str(error.value)
+    assert len(read_legs(written(file, pcap(rtp_frames(20) + snapped)))[0].packets) == 20
+
+
+@pytest.mark.parametrize("data", [b"", pcap([]), pcapng([]), pcap([])[:10], pcapng([])[:20]])
+def test_a_capture_without_packets_is_said_to_hold_none(file: Path, data: bytes) -> None:
+    with pytest.raises(AudioError, match=r"\(0 UDP packets seen\)|starts with nothing") as error:
+        read_legs(written(file, data))
+    assert str(file) in str(error.value)
+
+
+def test_both_directions_of_a_call_are_two_legs_even_with_one_ssrc(file: Path) -> None:
+    there = rtp_frames(20)
+    back = [ethernet(ipv4(udp(packet(n).serialize(), source=5000, destination=4000))) for n in range(20)]
+    legs = read_legs(written(file, pcap(there + back)))
+    assert sorted(leg.source for leg in legs) == ["10.0.0.1:4000", "10.0.0.1:5000"]
+
+
+def test_the_codec_is_that_of_most_packets(file: Path) -> None:
+    digits = [ethernet(ipv4(udp(packet(n, payload_type=101).serialize()))) for n in range(20, 45)]
+    (leg,) = read_legs(written(file, pcap(rtp_frames(20, payload_type=8) + digits)))
+    assert (str(leg.codec), leg.codec.payload_type) == ("PCMA/8000", 8), "telephone events are no codec, however many"
+
+
+@pytest.mark.parametrize(
+    ("link", "frame"),
+    [
+        (113, bytes(14) + b"\x08\x06" + ipv4(udp(DATA))),
+        (276, b"\x08\x06" + bytes(18) + ipv4(udp(DATA))),
+        (101, b"\x50" + ipv4(udp(DATA))[1:]),
+        (101, b"\x44" + ipv4(udp(DATA))[1:]),
+        (101, ipv6(udp(DATA))[:6] + b"\x2c" + ipv6(udp(DATA))[7:]),
+        (147, ipv4(udp(DATA))),
+        (1, bytes(12) + b"\x81\x00\x00"),
+    ],
+    ids=["cooked arp", "cooked2 arp", "version 5", "header too short", "ipv6 fragment", "unknown link", "cut vlan"],
+)
+def test_what_is_no_ip_and_udp_is_skipped(file: Path, link: int, frame: bytes) -> None:
+    assert list(read_datagrams(written(file, pcap([frame], link=link)))) == []
+
+
+def test_ip_options_and_a_longer_frame_than_the_datagram(file: Path) -> None:
+    plain = ipv4(udp(DATA))
+    options = b"\x46" + plain[1:20] + b"\x01\x01\x01\x00" + plain[20:] + b"padding"
+    assert [d.payload for d in read_datagrams(written(file, pcap([options], link=101 | 1 << 28)))] == [DATA]
+
+
+def section(order: str) -> bytes:
+    return block(0x0A0D0D0A, struct.pack(order + "IHHq", 0x1A2B3C4D, 1, 0, -1), order)
+
+
+def interface(link: int, order: str, resolution: int | None = None) -> bytes:
+    option = b"" if resolution is None else struct.pack(order + "HHB3xHH", 9, 1, resolution, 0, 0)
+    comment = struct.pack(order + "HH", 1, 5) + b"eth-0\0\0\0"
+    return block(1, struct.pack(order + "HHI", link, 0, 0) + comment + option, order)
+
+
+def enhanced(number: int, ticks: int, frame: bytes, order: str) -> bytes:
+    head = struct.pack(order + "IIIII", number, ticks >> 32, ticks & 0xFFFFFFFF, len(frame), len(frame))
+    return block(6, head + frame, order)
+
+
+def test_pcapng_with_sections_interfaces_and_blocks_of_many_kinds(file: Path) -> None:
+    raw, whole = ipv4(udp(b"raw")), ethernet(ipv4(udp(b"whole")))
+    data = section("<") + interface(1, "<", 3) + interface(101, "<", 0x80 | 10)
+    data += enhanced(0, 5_000, whole, "<") + enhanced(1, 6 * 1024, raw, "<") + enhanced(2, 0, raw, "<")
+    data += block(5, bytes(12), "<") + block(3, struct.pack("<I", len(whole)) + whole, "<")
+    data += section(">") + interface(101, ">") + enhanced(0, 7_000_000, raw, ">") + enhanced(1, 0, raw, ">")
+    found = list(read_datagrams(written(file, data)))
+    assert [(d.payload, d.time) for d in found] == [
+        (b"whole", 5.0), (b"raw", 6.0), (b"whole", 0.0), (b"raw", 7.0),
+    ]  # fmt: skip
+
+
+def test_records_and_blocks_longer_than_allowed_end_the_file(file: Path) -> None:
+    for make, head in ((pcap, struct.pack("<IIII", 0, 0, (1 << 18) + 1, 0)), (pcapng, struct.pack("<II", 6, (1 << 18) + 128))):
+        data = make(rtp_frames(12)) + head + bytes(1000) + rtp_frames(1)[0]
+        assert len(list(read_datagrams(written(file, data)))) == 12
+
+
+def test_more_packets_than_allowed_is_a_sentence(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capture, "MAX_PACKETS", 30)
+    assert len(read_legs(written(file, pcap(rtp_frames(30))))[0].packets) == 30
+    with pytest.raises(AudioError, match="holds more than 30 packets; cut it into parts") as error:
+        read_legs(written(file, pcap(rtp_frames(31))))
+    assert str(file) in str(error.value)
+
+
+def test_time_that_steps_back_does_not_turn_back_the_frames(file: Path) -> None:
+    frames = rtp_frames(24)
+    data = bytearray(pcap(frames))
+    for number in range(12, 18):  # another interface's clock, ten seconds behind
+        struct.pack_into("<I", data, 24 + number * (16 + len(frames[0])), 90)
+    out = list(leg_frames(read_legs(written(file, bytes(data)))[0]))
+    times = [now for _, now in out]
+    assert times == sorted(times)
+    assert sum(len(frame.samples) for frame, _ in out) == 24 * 160
+    assert not any(frame.lost for frame, _ in out)
