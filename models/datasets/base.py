@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -65,7 +66,8 @@ class Reader:
 
 def folders_in(folder: Path) -> list[Path]:
     """The folders in a folder, sorted, without hidden ones and what archives leave behind."""
-    return sorted(child for child in folder.iterdir() if child.name[0] not in "._" and child.is_dir())
+    with os.scandir(folder) as entries:  # not Path.iterdir: a folder of audio may hold 600,000 files
+        return sorted(Path(entry.path) for entry in entries if entry.name[0] not in "._" and entry.is_dir())
 
 
 def is_audio(path: Path) -> bool:
@@ -101,11 +103,13 @@ def sniff(header: str) -> str:
     return max(SEPARATORS, key=lambda candidate: (header.count(candidate), candidate == ","))
 
 
-def table(path: Path, needed: tuple[str, ...], complain: Complain) -> Iterator[tuple[str, dict[str, str]]]:
+def table(
+    path: Path, needed: tuple[str, ...], complain: Complain, *, transcripts: bool = False
+) -> Iterator[tuple[str, dict[str, str]]]:
     """(where, row) of a table with a header, its separator sniffed.
 
     Only commas are read with quotes: elsewhere a quotation mark is part of the text, often an unbalanced one, and the
-    last column (the transcript) may hold the separator.
+    last column may hold the separator. With `transcripts` that column is free text which may go on in further lines.
     """
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         header = file.readline().rstrip("\r\n")
@@ -116,6 +120,8 @@ def table(path: Path, needed: tuple[str, ...], complain: Complain) -> Iterator[t
         return
     read = _quoted if separator == "," else _plain
     for where, fields in read(path, separator, len(names)):
+        if transcripts and len(fields) == 1 < len(names):
+            continue
         if len(fields) == len(names):
             yield where, {name: field.strip() for name, field in zip(names, fields, strict=True)}
         else:

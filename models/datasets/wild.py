@@ -21,9 +21,7 @@ def in_the_wild(tree: Tree, complain: Complain) -> Iterator[Clip]:
         for where, row in table(meta, COLUMNS, complain):
             label = word(row["label"], LABELS, "label", where, complain)
             if label:
-                yield Clip(
-                    meta.parent / row["file"], label, "eval", speaker=row["speaker"], repo="in-the-wild", language="en"
-                )
+                yield Clip(meta.parent / row["file"], label, "eval", speaker=row["speaker"], repo="in-the-wild", language="en")
 
 
 def _fits(tree: Tree) -> bool:
