@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import wave
 from fractions import Fraction
 from pathlib import Path
@@ -73,9 +74,20 @@ def test_any_format(tmp_path: Path, name: str, codec: str, rate: int) -> None:
 def test_stereo_is_one_leg_mixed_or_two_legs_apart(tmp_path: Path) -> None:
     path = write_wav(tmp_path / "s.wav", [tone(8000, 300), tone(8000, 700)], 8000)
     assert open_recording(path).legs == ("caller",)
+    mixed = np.concatenate([f.samples for f in open_recording(path).frames("caller")]).astype(float)
+    spectrum = np.abs(np.fft.rfft(mixed))
+    assert set(spectrum.argsort()[-2:] * 8000 // len(mixed)) == {300, 700}, "both sides are in the mix"
     split = open_recording(path, "split")
     assert split.legs == ("caller", "agent")
     assert [round(pitch(list(split.frames(leg))), -1) for leg in split.legs] == [300, 700]
+
+
+def test_what_is_not_stereo_is_one_leg_even_if_split(tmp_path: Path) -> None:
+    for channels in (1, 3, 6):
+        path = write_wav(tmp_path / f"{channels}.wav", [tone(8000)] * channels, 8000)
+        recording = open_recording(path, "split")
+        assert recording.legs == ("caller",)
+        assert abs(pitch(list(recording.frames("caller"))) - 440) < 5
 
 
 def test_a_wrong_ending_does_not_matter(tmp_path: Path) -> None:
@@ -90,6 +102,8 @@ def test_a_wrong_ending_does_not_matter(tmp_path: Path) -> None:
         ("talk.txt", b"not audio at all, only words" * 20, "cannot be read as audio|no audio"),
         ("cut.wav", b"RIFF\x24\x00\x00\x00WAVE", "cannot be read as audio|no audio"),
         ("missing.wav", None, "does not exist"),
+        ("page.html", b"<!doctype html><title>404</title>" * 9, "cannot be read as audio|no audio"),
+        ("zeros.mp3", bytes(5000), "cannot be read as audio|no audio"),
     ],
 )
 def test_what_cannot_be_read_is_one_sentence_with_the_name(tmp_path: Path, name: str, data: bytes | None, words: str) -> None:
@@ -100,6 +114,54 @@ def test_what_cannot_be_read_is_one_sentence_with_the_name(tmp_path: Path, name:
         open_recording(path)
     assert name in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_recording_without_samples_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(AudioError, match=r"nothing\.wav holds no audio that can be decoded"):
+        open_recording(write_wav(tmp_path / "nothing.wav", [np.zeros(0, np.int16)], 8000))
+
+
+def test_a_film_without_sound_is_refused(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "mute.avi"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        assert isinstance(stream, av.VideoStream)
+        stream.width = stream.height = 32
+        picture = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="rgb24")
+        container.mux([*stream.encode(picture), *stream.encode(None)])
+    with pytest.raises(AudioError, match=r"mute\.avi holds no audio"):
+        open_recording(tmp_path / "mute.avi")
+
+
+def test_a_path_the_system_does_not_take_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    for path, words in (
+        (tmp_path / "file" / "a.wav", "cannot be read: Not a directory"),
+        (tmp_path / ("a" * 300), "cannot be read: File name too long"),
+        (Path("a\0b.wav"), "is no file's name"),
+    ):
+        with pytest.raises(AudioError, match=words):
+            open_recording(path)
+
+
+@pytest.mark.parametrize("name", ["10:15.wav", "2026-11-21T10:15.wav", "-.wav", "%03d.wav", "a b'c.wav", "grün.wav", "http:"])
+def test_names_mean_nothing_to_ffmpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)  # a relative path: nothing stands before the name
+    write_wav(tmp_path / name, [tone(8000), tone(8000)], 8000)
+    split = open_recording(Path(name), "split")
+    assert [sum(len(f.samples) for f in split.frames(leg)) for leg in split.legs] == [4000, 4000]
+
+
+def test_refusing_and_reading_leaves_no_file_open(tmp_path: Path) -> None:
+    good = write_wav(tmp_path / "s.wav", [tone(8000), tone(8000)], 8000)
+    (bad := tmp_path / "bad.wav").write_bytes(good.read_bytes()[:44])
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(20):
+        with pytest.raises(AudioError):
+            open_recording(bad)
+        split = open_recording(good, "split")
+        for leg in split.legs:
+            list(split.frames(leg))
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
 
 
 def test_a_folder_is_not_a_recording(tmp_path: Path) -> None:
@@ -139,3 +201,35 @@ async def test_replay_in_a_hurry_hands_on_everything() -> None:
     heard: list[AudioFrame] = []
     await replay(iter(frames), lambda f, t: heard.append(f), realtime=False)
     assert heard == frames
+
+
+async def test_replay_in_a_hurry_lets_others_have_their_turn() -> None:
+    turns, done = 0, asyncio.Event()
+
+    async def other() -> None:
+        nonlocal turns
+        while not done.is_set():
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    frames = (AudioFrame(np.zeros(160, np.int16), 8000, n * 160) for n in range(80))
+    await replay(frames, lambda f, t: None, realtime=False)
+    done.set()
+    await task
+    assert turns >= 10, "a chunk of eight packets is followed by a pause in which its score can come"
+
+
+async def test_replay_that_has_fallen_behind_catches_up_and_leaves_nothing_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, waits = [0.0], list[float]()
+
+    async def sleep(seconds: float) -> None:
+        waits.append(round(seconds, 6))
+        now[0] += seconds + (0.05 if len(waits) == 2 else 0.0)
+
+    monkeypatch.setattr("connectors.files.asyncio.sleep", sleep)
+    heard: list[int] = []
+    frames = [AudioFrame(np.zeros(160, np.int16), 8000, n * 160) for n in range(6)]
+    await replay(iter(frames), lambda f, t: heard.append(f.timestamp), realtime=True, clock=lambda: now[0])
+    assert heard == [n * 160 for n in range(6)]
+    assert waits == [0.02, 0.02, 0.0, 0.0, 0.01, 0.02]
