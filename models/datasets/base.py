@@ -98,9 +98,17 @@ def protocol(path: Path, widths: tuple[int, ...], complain: Complain) -> Iterato
             complain(f"{where}: {len(fields)} columns instead of {wanted}")
 
 
-def sniff(header: str) -> str:
+def sniff(line: str) -> str:
     """The separator of a table by its header: the candidate that occurs most often, a comma if none does."""
-    return max(SEPARATORS, key=lambda candidate: (header.count(candidate), candidate == ","))
+    return max(SEPARATORS, key=lambda candidate: (line.count(candidate), candidate == ","))
+
+
+def header(path: Path) -> tuple[list[str], str]:
+    """The column names of a table, and its separator."""
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        line = file.readline().rstrip("\r\n")
+    separator = sniff(line)
+    return [name.strip().strip('"') for name in line.split(separator)], separator
 
 
 def table(
@@ -111,10 +119,7 @@ def table(
     Only commas are read with quotes: elsewhere a quotation mark is part of the text, often an unbalanced one, and the
     last column may hold the separator. With `transcripts` that column is free text which may go on in further lines.
     """
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        header = file.readline().rstrip("\r\n")
-    separator = sniff(header)
-    names = [name.strip().strip('"') for name in header.split(separator)]
+    names, separator = header(path)
     if missing := [name for name in needed if name not in names]:
         complain(f"{path}: the column {missing[0]!r} is missing")
         return

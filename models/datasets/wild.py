@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from models.corpus import Clip
-from models.datasets.base import Complain, Reader, Tree, lines, table, word
+from models.datasets.base import Complain, Reader, Tree, header, table, word
 
 COLUMNS = ("file", "speaker", "label")
 LABELS = {"bona-fide": "bonafide", "spoof": "spoof"}
@@ -25,11 +25,7 @@ def in_the_wild(tree: Tree, complain: Complain) -> Iterator[Clip]:
 
 
 def _fits(tree: Tree) -> bool:
-    for meta in tree.find("meta.csv"):
-        header = next((line for _, line in lines(meta)), "")
-        if [name.strip().strip('"') for name in header.split(",")] == list(COLUMNS):
-            return True
-    return False
+    return any(header(meta)[0] == list(COLUMNS) for meta in tree.find("meta.csv"))
 
 
 READERS = (Reader("in-the-wild", "In-the-Wild", _fits, in_the_wild),)
