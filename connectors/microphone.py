@@ -24,18 +24,19 @@ class Microphone:
     def __init__(self, on_frame: Callable[[AudioFrame, float], None], loop: asyncio.AbstractEventLoop) -> None:
         self.dropped = 0
         self._on_frame, self._loop = on_frame, loop
-        self._position = self._pending = 0
+        self._position = 0
+        self._given = self._taken = 0  # blocks; each is written by one thread only
 
     def on_block(self, block: Any, _frames: int, _time: Any, _status: Any) -> None:
         """PortAudio's callback, in its own thread. block: int16 [BLOCK, 1]."""
-        if self._pending >= PENDING:
+        if self._given - self._taken >= PENDING:
             self.dropped += 1
             return
-        self._pending += 1
+        self._given += 1
         self._loop.call_soon_threadsafe(self._hand_on, np.array(block[:, 0], np.int16))
 
     def _hand_on(self, samples: Any) -> None:
-        self._pending -= 1
+        self._taken += 1
         frame = AudioFrame(samples, RATE, self._position)
         self._position += len(samples)
         self._on_frame(frame, time.monotonic())
@@ -56,7 +57,10 @@ def open_microphone(
         stream = sounddevice.InputStream(
             samplerate=RATE, channels=1, dtype="int16", blocksize=BLOCK, device=chosen, callback=microphone.on_block
         )
+        stream.start()
     except (sounddevice.PortAudioError, ValueError) as error:
         raise AudioError(f"the input device {device or 'by default'} cannot be opened: {error}") from None
-    with stream:
+    try:
         yield microphone
+    finally:
+        stream.close()

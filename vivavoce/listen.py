@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import math
 import os
 import time
 
@@ -18,6 +19,8 @@ from engine.session import Session
 from models.runtime import StateStore
 from vivavoce import service_model
 
+TICK_S = 0.25  # how often a device that has gone quiet is looked for
+
 HELP = "screen what the microphone hears (extra: microphone)"
 
 
@@ -27,6 +30,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.seconds is not None and not args.seconds > 0:
+        raise ValueError(f"--seconds {args.seconds} must be above 0")
     return asyncio.run(_listen(args))
 
 
@@ -41,11 +46,19 @@ async def _listen(args: argparse.Namespace) -> int:
     session.begin(time.monotonic())
     try:
         with open_microphone(session.on_frame, device=args.device):
-            await asyncio.sleep(args.seconds if args.seconds else 1e9)
+            await _tick(session, args.seconds or math.inf)
     finally:
         session.close("closed", time.monotonic())
         await scorer.aclose()
     return 0
+
+
+async def _tick(session: Session, seconds: float) -> None:
+    """Wait; a device that is pulled out only falls silent, and its last tag must not stand."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        await asyncio.sleep(min(TICK_S, left))
+        session.on_tick(time.monotonic())
 
 
 def _show(tag: Tag, _: float) -> None:
