@@ -13,11 +13,15 @@ from pathlib import Path
 from types import MappingProxyType
 
 from models.corpus import Clip
-from models.datasets import asvspoof, codecfake, mlaad, vocoded, wild
+from models.datasets import asvspoof, codecfake, fakeorreal, mlaad, sonar, vocoded, wild
 from models.datasets.base import Complain, Reader, Tree, refuse
 
 READERS: Mapping[str, Reader] = MappingProxyType(
-    {reader.name: reader for module in (asvspoof, wild, mlaad, codecfake, vocoded) for reader in module.READERS}
+    {
+        reader.name: reader
+        for module in (asvspoof, wild, mlaad, codecfake, vocoded, fakeorreal, sonar)
+        for reader in module.READERS
+    }
 )
 LAST = frozenset({"table"})  # fits much; taken only where nothing else does
 
