@@ -40,6 +40,6 @@ def test_a_line_cut_short_is_named(tmp_path: Path) -> None:
 
 
 def test_another_meta_csv_is_not_in_the_wild(tmp_path: Path) -> None:
-    plant(tmp_path, **{"meta.csv": "sample_name,is_fake,split\n"})
+    plant(tmp_path, **{"meta.csv": "id,speaker,label\n"})
     with pytest.raises(ValueError, match="looks like no data set"):
         detect(tmp_path)
