@@ -10,6 +10,7 @@ ends; its paths begin in differing places, only their last part counts. A book's
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from models.corpus import Clip
 from models.datasets.base import Complain, Reader, Tree, audio_in, folders_in, lines, table
 
 LICENCE = "CC BY-NC 4.0"
+LANGUAGE = re.compile(r"[a-z]{2,3}([-_]\w+)?")
 GENDERS = {"female": "f", "male": "m"}
 
 
@@ -99,8 +101,12 @@ def ljspeech_style(folder: Path) -> Iterator[Path]:
 
 
 def _fakes(tree: Tree) -> list[Path]:
-    """Folders "fake" that hold <language>/<model>: other sets have folders of that name with audio in them."""
-    return [fake for fake in tree.find("fake") if any(folders_in(language) for language in folders_in(fake))]
+    """Folders "fake" that hold <language>/<model>: other sets have folders of that name with something else in them."""
+    return [
+        fake
+        for fake in tree.find("fake")
+        if any(LANGUAGE.fullmatch(child.name) and folders_in(child) for child in folders_in(fake))
+    ]
 
 
 READERS = (Reader("mlaad", "MLAAD with M-AILABS", lambda tree: bool(_fakes(tree) or tree.find("by_book")), mlaad),)
