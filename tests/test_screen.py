@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import models.weights
 from connectors.g711 import decode_mu_law
 from connectors.rtp import RtpPacket
 from tests.connectors.captures import ethernet, ipv4, pcap, udp
@@ -105,3 +108,77 @@ def test_a_wrong_setting_is_named(capsys: pytest.CaptureFixture[str], option: st
     status, _, err = run(capsys, "screen", "--set", option, PERSON)
     assert status == 2
     assert words in err
+
+
+def test_what_programs_read_is_the_same_for_every_bundled_call(capsys: pytest.CaptureFixture[str]) -> None:
+    for report in screen(capsys, *(s.path for s in SAMPLES)):
+        assert set(report) == {
+            "file", "source", "leg", "tag", "text", "llr", "probability", "net_speech_s", "audio_s", "loss", "model",
+            "timeline",
+        }  # fmt: skip
+        assert report["loss"] == 0.0
+        assert 0 < report["probability"] < 1
+        times = [point["media_time_s"] for point in report["timeline"]]
+        assert times == sorted(times)
+        assert times[-1] == report["audio_s"]
+        assert [point["kind"] for point in report["timeline"]].count("end") == 1
+
+
+def test_files_are_screened_one_after_another_and_alike(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    one, two = short(PERSON, 4, tmp_path / "1.wav"), short(SYNTHETIC, 4, tmp_path / "2.wav")
+    reports = screen(capsys, one, two, one)
+    assert [Path(r["file"]).name for r in reports] == ["1.wav", "2.wav", "1.wav"]
+    assert reports[0] == reports[2], "the call in between left a trace"
+    status, out, err = run(capsys, "screen", one, two)
+    heads = [line for line in out.splitlines() if not line.startswith(" ")]
+    assert heads == [f"{one}  caller  (recording)", f"{two}  caller  (recording)"]
+    assert (status, err) == (0, "")
+
+
+def test_in_real_time_takes_the_time_of_the_call(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = short(PERSON, 0.5, tmp_path / "a.wav")
+    begun = time.monotonic()
+    screen(capsys, "--realtime", path)
+    assert time.monotonic() - begun >= 0.48, "the first frame comes at once, the last one 480 ms later"
+
+
+def test_every_stream_of_a_capture_is_a_leg_of_its_own(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    speech = mu_law(PERSON)
+    packets = [RtpPacket(0, n, n * 160, ssrc, speech[n * 160 : n * 160 + 160]) for n in range(60) for ssrc in (5, 6)]
+    (tmp_path / "two.pcap").write_bytes(pcap([ethernet(ipv4(udp(p.serialize()))) for p in packets]))
+    reports = screen(capsys, tmp_path / "two.pcap")
+    assert [r["leg"].rsplit(" ", 1)[1] for r in reports] == ["0x00000005", "0x00000006"]
+    assert reports[0]["timeline"] == reports[1]["timeline"]
+    assert reports[0]["audio_s"] == pytest.approx(1.2)
+
+
+def test_each_unreadable_file_is_named_and_nothing_else_is_printed(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "talk.txt").write_text("only words " * 50)
+    (tmp_path / "empty.wav").touch()
+    (tmp_path / "no.pcap").write_bytes(pcap([]))
+    names = ["talk.txt", "empty.wav", "no.pcap", "gone.wav", ""]
+    status, out, err = run(capsys, "screen", *(tmp_path / name for name in names))
+    assert (status, out) == (1, "")
+    lines = err.splitlines()
+    assert len(lines) == len(names)
+    for line, name in zip(lines, names, strict=True):
+        assert line.startswith("vivavoce screen: ")
+        assert str(tmp_path / name) in line
+    status, out, _ = run(capsys, "screen", "--json", *(tmp_path / name for name in names))
+    assert (status, [set(r) for r in json.loads(out)]) == (1, [{"file", "error"}] * len(names))
+
+
+def test_a_model_that_cannot_be_loaded_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    model = tmp_path / "mine.onnx"
+
+    def refused(words: str) -> None:
+        status, out, err = run(capsys, "screen", "--json", "--model", model, PERSON)
+        assert (status, out, words in err, err.count("\n")) == (2, "", True, 1), err
+
+    refused("mine.onnx")
+    model.write_bytes(b"no model")
+    refused("mine.json is missing")
+    shutil.copy(next(Path(models.weights.__file__).parent.glob("*.json")), tmp_path / "mine.json")
+    refused("mine.onnx")
+    model.write_bytes(b"")
+    refused("mine.onnx")
