@@ -13,13 +13,13 @@ from pathlib import Path
 from types import MappingProxyType
 
 from models.corpus import Clip
-from models.datasets import addc, asvspoof, codecfake, fakeorreal, mlaad, sonar, vocoded, wild, xmad
+from models.datasets import addc, asvspoof, audeter, codecfake, fakeorreal, mlaad, pitch, sonar, table, vocoded, wild, xmad
 from models.datasets.base import Complain, Reader, Tree, refuse
 
 READERS: Mapping[str, Reader] = MappingProxyType(
     {
         reader.name: reader
-        for module in (asvspoof, wild, mlaad, codecfake, vocoded, fakeorreal, sonar, xmad, addc)
+        for module in (asvspoof, wild, mlaad, codecfake, vocoded, fakeorreal, sonar, xmad, addc, audeter, pitch, table)
         for reader in module.READERS
     }
 )

@@ -1,8 +1,8 @@
 """What the readers share: looking for files in a tree, protocols by spaces, tables by a sniffed separator.
 
-A reader walks names and reads protocol text; it opens no audio and needs nothing beyond the standard library. What is
-wrong is told to `complain` as one sentence naming file and line; with the default, `refuse`, the first one is raised.
-After a complaint the reader goes on with the next line, so that a check can list them all.
+A reader walks names and reads protocol text; it opens no audio. What is wrong is told to `complain` as one sentence
+naming file and line; with the default, `refuse`, the first one is raised. After a complaint the reader goes on with
+the next line, so that a check can list them all. ValueError is raised only where there is no going on.
 """
 
 from __future__ import annotations
