@@ -16,6 +16,11 @@ from engine.audio import RATES, AudioFrame, Samples
 from engine.errors import AudioError
 
 LEGS = ("caller", "agent")
+# What is opened as a recording. Others that FFmpeg knows (playlists, capture devices) name further files to be read, and
+# an upload must not choose those.
+CONTAINERS = (
+    "wav,w64,aiff,au,caf,flac,ogg,mp3,aac,mov,mp4,m4a,3gp,matroska,webm,amr,amrnb,amrwb,gsm,asf,avi,mpegts,mpeg,wv,g722,g726"
+)
 _CAPTURE_MAGIC = (
     b"\xa1\xb2\xc3\xd4", b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\x3c\x4d", b"\x4d\x3c\xb2\xa1", b"\x0a\x0d\x0d\x0a",
 )  # fmt: skip
@@ -57,7 +62,7 @@ def open_recording(path: Path, channels: Literal["mix", "split"] = "mix") -> Rec
     """Open an audio file; "split" makes a stereo one two legs. AudioError is a sentence about this file."""
     sniff(path)
     try:
-        container = av.open(_url(path))
+        container = _open(path)
     except (av.FFmpegError, ValueError) as error:
         raise AudioError(f"{path} cannot be read as audio: {getattr(error, 'strerror', error)}") from None
     if not container.streams.audio:
@@ -73,7 +78,7 @@ def open_recording(path: Path, channels: Literal["mix", "split"] = "mix") -> Rec
     description = f"{stream.codec_context.name}, {stream.rate} Hz, {count} channel{'s' if count != 1 else ''}"
     streams: dict[str, Iterator[AudioFrame]] = {}
     for index, leg in enumerate(legs):
-        source = container if index == 0 else av.open(_url(path))
+        source = container if index == 0 else _open(path)
         blocks = _decode(path, source, rate, channel=index if len(legs) > 1 else None)
         first = next(blocks, None)
         if first is None:
@@ -82,9 +87,9 @@ def open_recording(path: Path, channels: Literal["mix", "split"] = "mix") -> Rec
     return Recording(path, legs, seconds, description, streams)
 
 
-def _url(path: Path) -> str:
+def _open(path: Path) -> av.container.InputContainer:
     """FFmpeg takes what stands before a colon for a protocol: "10:15.wav" would not be found."""
-    return f"file:{path}"
+    return av.open(f"file:{path}", options={"format_whitelist": CONTAINERS})
 
 
 def _served_rate(rate: int) -> int:

@@ -233,3 +233,11 @@ async def test_replay_that_has_fallen_behind_catches_up_and_leaves_nothing_out(m
     await replay(iter(frames), lambda f, t: heard.append(f.timestamp), realtime=True, clock=lambda: now[0])
     assert heard == [n * 160 for n in range(6)]
     assert waits == [0.02, 0.02, 0.0, 0.0, 0.01, 0.02]
+
+
+@pytest.mark.parametrize("playlist", ["ffconcat version 1.0\nfile a.wav\n", "#EXTM3U\n#EXTINF:1,\na.wav\n#EXT-X-ENDLIST\n"])
+def test_a_playlist_does_not_choose_files_to_be_read(tmp_path: Path, playlist: str) -> None:
+    write_wav(tmp_path / "a.wav", [tone(8000)], 8000)
+    (tmp_path / "list.wav").write_text(playlist)
+    with pytest.raises(AudioError, match=r"list\.wav"):
+        open_recording(tmp_path / "list.wav")
