@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "score": ("vivavoce.score", "score every audio file of a CSV manifest; adds the column llr"),
     "tags": ("vivavoce.tags", "follow the stream of tags in Redis"),
     "listen": ("vivavoce.listen", "screen what the microphone hears (extra: microphone)"),
+    "data": ("vivavoce.data", "look at a data set on disk: what is there, and what is wrong"),
     "train": ("vivavoce.train", "train the detector from a corpus (extra: train)"),
     "evaluate": ("vivavoce.evaluate", "measure a model on a corpus split: EER, AUROC, minDCF, Cllr"),
     "export": ("vivavoce.export", "turn a training checkpoint into the ONNX file that serves (extra: train)"),

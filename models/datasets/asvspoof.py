@@ -148,8 +148,8 @@ def _metadata(tree: Tree, track: str) -> Path:
     return found[0]
 
 
-def _enrolment_2019(path: Path) -> bool:
-    return bool(re.fullmatch(r"LA_[DE]_A\d+", path.stem))
+def _enrolment_2019(_root: Path, inside: Path) -> bool:
+    return bool(re.fullmatch(r"LA_[DE]_A\d+", inside.stem))
 
 
 def _fits_2021(track: str) -> Reader:

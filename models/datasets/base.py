@@ -61,7 +61,7 @@ class Reader:
     title: str
     fits: Callable[[Tree], bool]
     clips: Callable[[Tree, Complain], Iterator[Clip]]
-    unlabelled: Callable[[Path], bool] = lambda path: False  # audio that belongs to the set but is nobody's trial
+    unlabelled: Callable[[Path, Path], bool] = lambda root, inside: False  # is <root>/<inside> rightly in no list?
 
 
 def folders_in(folder: Path) -> list[Path]:

@@ -13,6 +13,8 @@ from pathlib import Path
 from models.corpus import Clip, clip_of
 from models.datasets.base import Complain, Reader, Tree, header, table
 
+NOISE = "noise"  # the folder of a corpus whose recordings hold no speech
+MANIFEST = "manifest.csv"
 NEEDED = ("path", "label")
 SUFFIXES = frozenset({".csv", ".tsv"})
 
@@ -33,7 +35,7 @@ def _listing(root: Path) -> Path:
     if root.is_file():
         return root
     found = _tables(root)
-    named = [path for path in found if path.name == "manifest.csv"]
+    named = [path for path in found if path.name == MANIFEST]
     if len(named or found) != 1:
         what = " and ".join(path.name for path in found) if found else "no table"
         raise ValueError(f"{root} holds {what} with the columns path and label; name the file itself")
@@ -51,4 +53,9 @@ def _fits(tree: Tree) -> bool:
     return tree.root.is_dir() and bool(_tables(tree.root))
 
 
-READERS = (Reader("table", "a table of recordings", _fits, recordings),)
+def _someone_else_s(root: Path, inside: Path) -> bool:
+    """Noise, and folders that have a manifest of their own."""
+    return inside.parts[0] == NOISE or any((root / folder / MANIFEST).is_file() for folder in inside.parents[:-1])
+
+
+READERS = (Reader("table", "a table of recordings", _fits, recordings, unlabelled=_someone_else_s),)

@@ -59,8 +59,8 @@ def test_2019_bad_lines_are_named(tmp_path: Path, line: str, said: str) -> None:
 
 def test_2019_enrolment_is_nobody_s_trial() -> None:
     unlabelled = READERS["asvspoof2019-la"].unlabelled
-    assert unlabelled(Path("flac/LA_D_A0000001.flac"))
-    assert not unlabelled(Path("flac/LA_D_0000001.flac"))
+    assert unlabelled(Path(), Path("flac/LA_D_A0000001.flac"))
+    assert not unlabelled(Path(), Path("flac/LA_D_0000001.flac"))
 
 
 def test_2021_la_scores_only_eval(tmp_path: Path) -> None:
