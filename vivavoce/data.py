@@ -100,7 +100,8 @@ def _matrix(what: str, cells: dict[tuple[str, str], str]) -> list[str]:
 def _group(group: str, counter: Counter[str]) -> list[str]:
     shown = counter.most_common(SHOWN if len(counter) > SHOWN + 1 else None)
     rest = sum(counter.values()) - sum(count for _, count in shown)
-    rows = [(value or UNKNOWN, count) for value, count in shown] + ([("others", rest)] if rest else [])
+    empty = "none" if group in ("codec", "challenge") else UNKNOWN
+    rows = [(value or empty, count) for value, count in shown] + ([("others", rest)] if rest else [])
     width = max(len(value) for value, _ in rows) + 2
     known = len(set(counter) - {""})
     return [f"{group} ({known})", *(f"  {value:{width}}{_number(count):>10}" for value, count in rows), ""]

@@ -183,6 +183,15 @@ def test_many_values_of_a_group_are_summed_up(tmp_path: Path, capsys: pytest.Cap
     assert [line.split() for line in capsys.readouterr().out.splitlines() if "others" in line] == [["others", "18"]]
 
 
+def test_no_codec_is_none_and_no_language_is_not_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = "path,label,language,codec\na.wav,spoof,en,pcma\nb.wav,bonafide,,\n"
+    plant(tmp_path, "a.wav", "b.wav", **{"ours.csv": rows})
+    assert main(["data", "check", str(tmp_path)]) == 0
+    blocks = {block.split(" ")[0]: block.split() for block in capsys.readouterr().out.split("\n\n")}
+    assert blocks["codec"] == ["codec", "(1)", "pcma", "1", "none", "1"]
+    assert blocks["language"] == ["language", "(1)", "en", "1", "not", "said", "1"]
+
+
 def test_the_kind_may_be_named(good: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plant(good, **{"meta.csv": "file,speaker,label\na.wav,Ann,spoof\n"})
     assert main(["data", "check", str(good), "--kind", "in-the-wild", "--json"]) == 1
