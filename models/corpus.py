@@ -13,6 +13,7 @@ import fractions
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -21,6 +22,8 @@ from numpy.typing import NDArray
 RATE = 8000  # Hz, the rate the detector hears
 SPLITS = ("train", "dev", "eval")
 LABELS = ("bonafide", "spoof")
+# What is opened as audio. FFmpeg knows playlists too, and a data set of somebody else's must not name files to be read.
+CONTAINERS = "wav,w64,aiff,au,caf,nist,flac,ogg,mp3,aac,mov,mp4,m4a,3gp,matroska,webm,amr,amrnb,amrwb,gsm,wv,g722,asf,avi"
 
 
 @dataclass(frozen=True)
@@ -123,10 +126,15 @@ def _number(text: str, column: str, where: str) -> float:
         raise ValueError(f"{where}: {column} {text!r} is not a number") from error
 
 
+def _open(path: Path) -> Any:
+    """Without "file:" FFmpeg would take what stands before a colon in a name for a protocol."""
+    return av.open(f"file:{path}", options={"format_whitelist": CONTAINERS})
+
+
 def read_audio(path: Path) -> tuple[NDArray[np.int16], int]:
     """First channel of an audio file as int16 [n], and its rate in Hz. ValueError when it cannot be decoded."""
     try:
-        with av.open(str(path)) as container:
+        with _open(path) as container:
             if not container.streams.audio:
                 raise ValueError(f"{path}: no audio in it")
             stream = container.streams.audio[0]
@@ -144,7 +152,7 @@ def read_audio(path: Path) -> tuple[NDArray[np.int16], int]:
 def read_duration(path: Path) -> float:
     """Seconds of audio by the file's header, nothing decoded. ValueError when there is no audio or no length in it."""
     try:
-        with av.open(str(path)) as container:
+        with _open(path) as container:
             if not container.streams.audio:
                 raise ValueError(f"{path}: no audio in it")
             stream = container.streams.audio[0]

@@ -136,3 +136,19 @@ def test_an_empty_recording_has_no_length(tmp_path: Path) -> None:
     path = write_wav(tmp_path / "empty.wav", np.zeros(0, dtype=np.int16))
     with pytest.raises(ValueError, match=r"empty\.wav"):
         read_duration(path)
+
+
+def test_a_name_with_a_colon_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_wav(tmp_path / "10:15.wav", np.ones(160, dtype=np.int16))
+    monkeypatch.chdir(tmp_path)
+    assert read_duration(Path("10:15.wav")) == 0.01
+    assert read_audio(Path("10:15.wav"))[1] == 16000
+
+
+def test_a_playlist_does_not_choose_what_is_read(tmp_path: Path) -> None:
+    write_wav(tmp_path / "secret.wav", np.ones(1600, dtype=np.int16))
+    playlist = tmp_path / "clip.wav"
+    playlist.write_text("ffconcat version 1.0\nfile secret.wav\n")
+    for read in (read_audio, read_duration):
+        with pytest.raises(ValueError, match=r"clip\.wav: cannot be read as audio"):
+            read(playlist)
