@@ -22,6 +22,7 @@ import aioice.ice
 import structlog
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc import sdp as aiortc_sdp
+from aiortc.exceptions import InternalError, InvalidAccessError, InvalidStateError, OperationError
 from aiortc.rtcrtptransceiver import RTCRtpTransceiver
 
 from connectors.codecs import CodecSpec, make_decoder, parse_codec
@@ -34,6 +35,11 @@ log = structlog.get_logger(__name__)
 
 CONNECT_S = 15.0  # from the answer to the first connection; then the session is given up
 MAX_OFFER = 64 << 10  # bytes
+# What aiortc makes of an offer whose parts are missing or do not fit: it states few of its demands, and asserts many.
+OFFER_FAULTS = (
+    ValueError, LookupError, AttributeError, TypeError, AssertionError,
+    InternalError, InvalidAccessError, InvalidStateError, OperationError,
+)  # fmt: skip
 CODECS = ("OPUS", "G722", "PCMU", "PCMA")  # of aiortc's, those that `connectors.codecs` decodes
 _DIRECTION = re.compile(r"^a=(?:sendrecv|sendonly|recvonly|inactive)\b", re.MULTILINE)
 
@@ -129,14 +135,14 @@ class WebRtcWhip:
         try:
             answer = await self._answer(session, offer)
             session.call = self._open_call(metadata, lambda: self._hang_up(session_id), session.poll)
-        except OverloadError:
-            await self._drop(session_id)
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever the library makes of a peer's SDP
+        except OFFER_FAULTS as error:
             await self._drop(session_id)
             log.info("offer refused", error=repr(error)[:200])
             reason = str(error)[:120] if isinstance(error, ValueError) else ""
             raise ValueError(f"the SDP offer cannot be answered: {reason or 'its parts do not fit together'}") from None
+        except BaseException:  # no room, a fault of ours, or the browser has gone meanwhile
+            await self._drop(session_id)
+            raise
         self._watch(session_id, session)
         return session_id, answer
 
@@ -220,7 +226,7 @@ def check_offer(offer: str) -> None:
         raise ValueError('the body is no SDP: it does not begin with "v=0"')
     try:
         parsed = aiortc_sdp.SessionDescription.parse(offer)
-    except Exception as error:  # noqa: BLE001 - the parser raises many kinds; all mean the offer is broken
+    except OFFER_FAULTS as error:
         raise ValueError(f"the SDP offer cannot be read: {type(error).__name__} {str(error)[:80]}") from None
     audio = next((media for media in parsed.media if media.kind == "audio"), None)
     if audio is None:

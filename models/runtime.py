@@ -16,12 +16,18 @@ from typing import Any, Protocol
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as ort
 
 from models.calibration import Calibration
 
 log = logging.getLogger(__name__)
 
 DEFAULT_WEIGHTS = Path(__file__).parent / "weights" / "vivavoce-1.onnx"
+# ONNX Runtime's own exceptions have no ancestor but Exception.
+LOAD_FAULTS = (
+    ort.Fail, ort.InvalidArgument, ort.InvalidGraph, ort.InvalidProtobuf, ort.ModelLoaded, ort.NoModel, ort.NoSuchFile,
+    ort.NotImplemented, ort.RuntimeException, RuntimeError, ValueError,
+)  # fmt: skip
 Audio = NDArray[np.int16]
 Scores = NDArray[np.float32]
 State = tuple[NDArray[np.float32], ...]  # named by StreamingModel.state_names, first axis = call
@@ -109,7 +115,7 @@ class OnnxModel:
     def __init__(self, path: Path, info: ModelInfo, execution: Sequence[str], threads: int) -> None:
         try:
             self._session = onnxruntime.InferenceSession(str(path), session_options(threads), list(execution))
-        except Exception as error:  # noqa: BLE001 - the library raises its own zoo for an unreadable file
+        except LOAD_FAULTS as error:
             raise ValueError(f"{path} is not a model that ONNX Runtime can load: {str(error)[:200]}") from None
         inputs = self._session.get_inputs()
         names = [i.name for i in inputs]

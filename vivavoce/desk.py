@@ -8,6 +8,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,7 @@ class Desk:
         codec = parse_codec(request.codec, request.payload_type)
         declared = self._declared(request.source)
         call = self._new_call(request.call_id, "rtp", request.public(), request.personal())
-        try:
+        with self._opening(call):
             for name in dict.fromkeys(request.legs):
                 leg = self._add_leg(call, name)
                 events = frozenset({request.event_payload_type})
@@ -109,9 +110,6 @@ class Desk:
                 leg.endpoint = await open_endpoint(
                     self._ports, receiver, leg.session.on_frame, declared=declared, waiting=self._waiting
                 )
-        except Exception:
-            self._abandon(call)
-            raise
         self._begin(call)
         host = self._settings.rtp.advertise or self._settings.rtp.host
         legs = {
@@ -127,12 +125,9 @@ class Desk:
         calls = []
         for kind, legs in sources:
             call = self._new_call(None, kind, {"file": name}, {})
-            try:
+            with self._opening(call):
                 for leg_name in legs:
                     self._add_leg(call, leg_name)
-            except Exception:
-                self._abandon(call)
-                raise
             self._begin(call)
             call.player = asyncio.create_task(self._play(call, legs, realtime))
             calls.append(call.call_id)
@@ -144,11 +139,8 @@ class Desk:
         """A call whose audio is pushed by a connector: a browser, a microphone."""
         personal = {k: v for k, v in metadata.items() if k == "caller"}
         call = self._new_call(None, source, {k: v for k, v in metadata.items() if k != "caller"}, personal)
-        try:
+        with self._opening(call):
             leg = self._add_leg(call, "caller")
-        except Exception:
-            self._abandon(call)
-            raise
         self._polls[call.call_id], call.hang_up = poll, hang_up
         self._begin(call)
         return MediaCall(self, call.call_id, leg.session)
@@ -186,6 +178,15 @@ class Desk:
             leg.session.begin(now)
         self.opened += 1
         log.info("call opened", call_id=call.call_id, source=call.source, pii=dict(call.pii))
+
+    @contextmanager
+    def _opening(self, call: LiveCall) -> Iterator[None]:
+        """A call that cannot be opened in full, or whose asker goes away meanwhile, keeps no port and no lane."""
+        try:
+            yield
+        except BaseException:  # a cancelled request too
+            self._abandon(call)
+            raise
 
     def _abandon(self, call: LiveCall) -> None:
         """A call that could not be opened in full leaves no record."""
