@@ -22,15 +22,15 @@ OPSET = 17
 
 
 class ChunkStep(nn.Module):
-    """What serving asks of the model: int16 chunks in, the last frame's score out, the state by name."""
+    """What serving asks of the model: int16 chunks in, the last frame's score and embedding out, the state by name."""
 
     def __init__(self, model: StreamingConformer) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, audio: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        scores, after = self.model(audio.to(torch.float32) * (1 / 32768), ModelState.of(state), last=True)
-        return (scores[:, 0], *after.tensors().values())
+        scores, embedding, after = self.model.embed(audio.to(torch.float32) * (1 / 32768), ModelState.of(state), last=True)
+        return (scores[:, 0], embedding[:, 0], *after.tensors().values())
 
 
 def untrained_info(version: str, chunk_samples: int) -> ModelInfo:
@@ -63,7 +63,7 @@ def _write_graph(model: StreamingConformer, path: Path, samples: int) -> None:
     state = model.init_state(2).tensors()
     audio = torch.zeros(2, samples, dtype=torch.int16)
     names = list(state)
-    outputs = ["scores", *(f"{name}_out" for name in names)]
+    outputs = ["scores", "embedding", *(f"{name}_out" for name in names)]
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the tracer warns of shapes that are constants on purpose
         torch.onnx.export(

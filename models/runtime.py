@@ -30,6 +30,7 @@ LOAD_FAULTS = (
 )  # fmt: skip
 Audio = NDArray[np.int16]
 Scores = NDArray[np.float32]
+Explanations = NDArray[np.float32]  # [B, 3]: distances to people and to the nearest fakes, 1 where the nearest mean agrees
 State = tuple[NDArray[np.float32], ...]  # named by StreamingModel.state_names, first axis = call
 
 
@@ -45,6 +46,7 @@ class ModelInfo:
     human_llr: float  # "Human-likely" at or above
     trained: bool = True
     flops_per_chunk: float = 0.0  # of its matrix products and convolutions, one call
+    unfamiliar: float | None = None  # a call farther than this from people and from fakes is unlike all that is known
     provenance: dict[str, Any] = field(default_factory=dict)
 
 
@@ -59,6 +61,8 @@ class StreamingModel(Protocol):
     def init_state(self, batch: int) -> State: ...
 
     def step(self, audio: Audio, state: State) -> tuple[Scores, State]: ...
+
+    def judge(self, audio: Audio, state: State) -> tuple[Scores, Explanations | None, State]: ...
 
 
 def load_info(path: Path) -> ModelInfo:
@@ -120,6 +124,8 @@ class OnnxModel:
         inputs = self._session.get_inputs()
         names = [i.name for i in inputs]
         outputs = [o.name for o in self._session.get_outputs()]
+        extra = {name for name in ("embedding", "explanation") if name in outputs}
+        outputs = [name for name in outputs if name not in extra]
         if names[:1] != ["audio"] or outputs != ["scores", *(f"{n}_out" for n in names[1:])]:
             raise ValueError(f"{path} is not a streaming model of ours: inputs {names}, outputs {outputs}")
         if inputs[0].shape[1] != info.chunk_samples:
@@ -129,6 +135,7 @@ class OnnxModel:
         self.state_names = tuple(names[1:])
         self._shapes = tuple(tuple(i.shape[1:]) for i in inputs[1:])
         self._outputs = outputs
+        self.embeds, self.explains = "embedding" in extra, "explanation" in extra
         self.on_gpu = self._session.get_providers()[0].startswith("CUDA")
 
     def init_state(self, batch: int) -> State:
@@ -140,6 +147,24 @@ class OnnxModel:
         feeds = {"audio": audio, **dict(zip(self.state_names, state, strict=True))}
         scores, *after = self._session.run(self._outputs, feeds)
         return scores, tuple(after)
+
+    def judge(self, audio: Audio, state: State) -> tuple[Scores, Explanations | None, State]:
+        """As `step`, with what explains the scores; None where `vivavoce explain` has not fitted the weights."""
+        if not self.explains:
+            scores, after = self.step(audio, state)
+            return scores, None, after
+        return self._with("explanation", audio, state)
+
+    def embed(self, audio: Audio, state: State) -> tuple[Scores, NDArray[np.float32], State]:
+        """As `step`, with the embeddings [B, H] behind the scores. ValueError when the file does not give them."""
+        if not self.embeds:
+            raise ValueError(f"model {self.version} does not give its embeddings; export it again")
+        return self._with("embedding", audio, state)
+
+    def _with(self, output: str, audio: Audio, state: State) -> tuple[Scores, NDArray[np.float32], State]:
+        feeds = {"audio": audio, **dict(zip(self.state_names, state, strict=True))}
+        more, scores, *after = self._session.run([output, *self._outputs], feeds)
+        return scores, more, tuple(after)
 
 
 class StateStore:
