@@ -41,6 +41,7 @@ def _codes(law: str) -> NDArray[np.uint8]:
     below, above = samples - values[lower], values[upper] - samples
     nearer = np.where(np.where(samples < 0, above <= below, above < below), upper, lower)
     codes: NDArray[np.uint8] = order[nearer].astype(np.uint8)
+    codes[32768] = 0xFF if law == "mu" else 0xD5  # two codes are as near to silence; everybody sends the positive one
     return codes
 
 

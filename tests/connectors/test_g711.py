@@ -35,6 +35,11 @@ def test_every_sample_gets_the_nearest_code(encode, decode) -> None:  # type: ig
     assert (error == nearest).all()
 
 
+def test_silence_is_sent_as_the_recommendation_s_positive_zero() -> None:
+    assert g711.encode_mu_law(np.zeros(2, np.int16)) == b"\xff\xff"
+    assert g711.encode_a_law(np.zeros(2, np.int16)) == b"\xd5\xd5"
+
+
 def test_decoding_then_encoding_keeps_the_value() -> None:
     codes = bytes(range(256))
     again = g711.decode_a_law(g711.encode_a_law(g711.decode_a_law(codes)))
