@@ -48,7 +48,7 @@ def evaluate(capsys: pytest.CaptureFixture[str], corpus: Path, *options: str) ->
 
 def test_figures_by_length_call_and_source(capsys: pytest.CaptureFixture[str], corpus: Path) -> None:
     found = evaluate(capsys, corpus, "--codec", "pcmu")["conditions"]["G.711 mu-law"]
-    assert list(found["all"]) == ["1 s", "2 s", "4 s", "8 s", "whole", "10 s call"]
+    assert list(found["all"]) == ["1 s", "2 s", "4 s", "8 s", "whole", "10 s call", "10 s voice"]
     assert found["all"]["whole"]["bonafide"] == 8
     assert found["all"]["10 s call"]["bonafide"] == 2
     assert found["families"]["tts"]["clips"] == 4
@@ -59,11 +59,12 @@ def test_calls_join_one_voice_and_drop_what_is_left() -> None:
     def row(label: str, speaker: str, generator: str = "") -> dict[str, str]:
         return {"label": label, "speaker": speaker, "generator": generator, "repo": "r", "duration_s": "4"}
 
-    rows = [row("bonafide", "a")] * 5 + [row("bonafide", "b")] * 2 + [row("spoof", "", "x")] * 3
+    rows = [row("bonafide", "a")] * 5 + [row("bonafide", "b")] * 2
+    rows += [row("spoof", "v", "x")] * 2 + [row("spoof", "w", "x")] * 4
     calls = joined(rows, 10)
-    assert [(kind, len(parts), parts[0]["label"]) for kind, parts in calls] == [
-        ("10 s call", 3, "bonafide"), ("10 s call", 3, "spoof"),
-    ]  # fmt: skip
+    assert [(len(parts), parts[0]["label"]) for parts in calls] == [(3, "bonafide"), (3, "spoof"), (3, "spoof")]
+    voices = joined(rows, 10, voice=True)
+    assert [{part["speaker"] for part in parts} for parts in voices] == [{"a"}, {"w"}]
 
 
 def test_the_page_stands_alone(capsys: pytest.CaptureFixture[str], corpus: Path, tmp_path: Path) -> None:

@@ -20,12 +20,13 @@ from engine.config import load_settings
 from engine.errors import AudioError
 from engine.offline import Job
 from vivavoce import robustness, service_model
-from vivavoce.evaluation import SECONDS, Scored, figures, table
+from vivavoce.evaluation import SECONDS, figures, table
+from vivavoce.evaluation_lived import Scored, Watch
 from vivavoce.evaluation_page import page
 from vivavoce.recordings import CODECS, Codec, Timed, legs_of, make_job, screen_all, through_codec
 
 HELP = "measure a model on a corpus split: EER, AUROC, minDCF, Cllr"
-CALL_SECONDS = (10, 30)
+CALLS = (("10 s call", 10, False), ("30 s call", 30, False), ("10 s voice", 10, True))  # name, seconds, one voice
 CONDITION_NAMES = {"none": "wideband", "pcmu": "G.711 mu-law", "pcma": "G.711 A-law"}
 
 
@@ -61,7 +62,8 @@ def run(args: argparse.Namespace) -> int:
         return 0
     every: list[tuple[str, list[Scored]]] = []
     for codec in args.codec or ("none", "pcmu"):
-        trials = [("", [row]) for row in rows] + [trial for s in CALL_SECONDS for trial in joined(rows, s)]
+        trials = [("", [row]) for row in rows]
+        trials += [(name, parts) for name, seconds, voice in CALLS for parts in joined(rows, seconds, voice=voice)]
         scored = _score(trials, args.corpus, codec, settings, model)
         report["conditions"][CONDITION_NAMES[codec]] = figures(scored, model.info.deepfake_llr)
         every.append((CONDITION_NAMES[codec], scored))
@@ -97,20 +99,25 @@ def _rows(corpus: Path, split: str) -> list[dict[str, str]]:
     return rows
 
 
-def joined(rows: Iterable[dict[str, str]], seconds: int) -> list[tuple[str, list[dict[str, str]]]]:
-    """Clips of one person, or of one generator of one repository, in calls of at least `seconds`; leftovers are dropped."""
+def joined(rows: Iterable[dict[str, str]], seconds: int, *, voice: bool = False) -> list[list[dict[str, str]]]:
+    """Clips of one person, or of one generator of one repository (and, with `voice`, with one speaker's voice).
+
+    In calls of at least `seconds`; leftovers are dropped.
+    """
     groups: dict[tuple[str, ...], list[dict[str, str]]] = defaultdict(list)
     for row in rows:
-        person = row["label"] == "bonafide"
-        who = row.get("speaker") or row.get("repo", "") if person else row.get("generator", "")
-        groups[row["label"], who, "" if person else row.get("repo", "")].append(row)
+        repo, speaker = row.get("repo", ""), row.get("speaker", "")
+        if row["label"] == "bonafide":
+            groups["bonafide", speaker or repo].append(row)
+        else:
+            groups["spoof", row.get("generator", ""), repo, speaker if voice else ""].append(row)
     calls = []
     for group in groups.values():
         parts: list[dict[str, str]] = []
         for row in group:
             parts.append(row)
             if sum(float(part.get("duration_s") or 0) for part in parts) >= seconds:
-                calls.append((f"{seconds} s call", parts))
+                calls.append(parts)
                 parts = []
     return calls
 
@@ -130,15 +137,18 @@ def _score(
                 continue
             coded = through_codec(one_after_another(parts), codec)
             info = CallInfo(str(index), "caller", "recording")
-            yield make_job(info, coded, config, settings, lambda _: None, key=index, marks=SECONDS)
+            watches[index] = Watch()
+            yield make_job(info, coded, config, settings, watches[index], key=index, marks=SECONDS)
 
-    scored = []
+    scored: list[Scored] = []
+    watches: dict[int, Watch] = {}
     with tqdm(total=len(trials), unit="trial", desc=CONDITION_NAMES[codec], file=sys.stderr) as bar:
         for job in screen_all(jobs(), model):
             kind, rows = trials[job.key]
             whole = job.call.llr or 0.0
             lengths = {kind: whole} if kind else {f"{s:g} s": job.marked.get(s, whole) for s in SECONDS} | {"whole": whole}
-            scored.append(Scored(rows[0], lengths, job.call.evidence_s))
+            call, watch = job.call, watches.pop(job.key)
+            scored.append(Scored(rows[0], lengths, call.net_speech_s, call.mean_score, watch.detected_s, watch.alarms))
             bar.update()
     return scored
 

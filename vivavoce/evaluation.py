@@ -4,37 +4,42 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
-from models import metrics
+from models import detection, metrics
 from models.metrics import Trial
+from vivavoce import evaluation_lived as lived
+from vivavoce.evaluation_lived import Scored
 
 SECONDS = (1.0, 2.0, 4.0, 8.0)  # of net speech at which a clip's score is also noted
-LEAST = 20  # clips of a group of people, from which its false positives are listed
+CHANGERS = ("dsp-voice-changer", "dsp-voice-conversion")  # families: real voices, altered
+CODECS = "copy-synthesis:codec"  # how generators begin that are neural codecs: real voices, coded
+APART = ("unseen synthesis", "speech changers", "neural codecs")
+SHOWN = ("whole", "10 s call", "10 s voice", "30 s call")  # lengths that are shown of every group
 
 
-@dataclass(frozen=True)
-class Scored:
-    """A trial's row of the manifest (its first, of a call) with its LLRs by length."""
+def changer(row: dict[str, str]) -> bool:
+    return row.get("generator_family", "") in CHANGERS
 
-    row: dict[str, str]
-    llr: dict[str, float]  # "1 s" ... "8 s" and "whole" of a clip; "10 s call" or "30 s call" of a call
-    speech_s: float
 
-    @property
-    def bonafide(self) -> bool:
-        return self.row["label"] == "bonafide"
+def codec(row: dict[str, str]) -> bool:
+    return row.get("generator", "").startswith(CODECS)
+
+
+GROUPS: dict[str, Callable[[dict[str, str]], bool]] = {
+    "all": lambda row: True,
+    "unseen generators": lambda row: row.get("seen") != "yes",
+    "seen generators": lambda row: row.get("seen") == "yes",
+    "unseen synthesis": lambda row: row.get("seen") != "yes" and not changer(row) and not codec(row),
+    "speech changers": changer,
+    "neural codecs": codec,
+}
 
 
 def figures(scored: Sequence[Scored], threshold: float) -> dict[str, Any]:
     """Every metric by length and by group; each group of spoofs against all bona fide speech. Rates 0-1."""
-    groups: dict[str, Callable[[Scored], bool]] = {
-        "all": lambda s: True,
-        "unseen generators": lambda s: s.row.get("seen") != "yes",
-        "seen generators": lambda s: s.row.get("seen") == "yes",
-    }
-    found: dict[str, Any] = {name: _lengths(scored, belongs) for name, belongs in groups.items()}
+    found: dict[str, Any] = {name: _lengths(scored, belongs) for name, belongs in GROUPS.items()}
     clips = [s for s in scored if "whole" in s.llr]
     bona, spoofs = [s for s in clips if s.bonafide], [s for s in clips if not s.bonafide]
     found["families"] = _by(bona, spoofs, "generator_family")
@@ -42,21 +47,43 @@ def figures(scored: Sequence[Scored], threshold: float) -> dict[str, Any]:
     trials = [Trial(s.llr["whole"], s.bonafide, s.row.get("repo", "")) for s in clips]
     within, repositories = metrics.within_repository_auroc(trials, 8)
     found["within repositories"] = {"auroc": within if repositories else None, "repositories": repositories}
-    found["false positives by source"] = {
-        field: _accused(bona, field, threshold) for field in ("repo", "language", "orig_sr")
-    }
+    found["false positives by source"] = lived.sources(bona, threshold)
+    found["worst source"] = lived.worst(found["false positives by source"]["repo"])
+    found["subgroups"] = lived.subgroups(bona, threshold)
+    found["false alarms"] = lived.alarms(scored)
+    found["time to detect"] = lived.times(scored)
     found["at the shipped threshold"] = _shipped(scored, threshold)
     return found
 
 
-def _lengths(scored: Sequence[Scored], belongs: Callable[[Scored], bool]) -> dict[str, Any]:
-    out = {}
+def _lengths(scored: Sequence[Scored], belongs: Callable[[dict[str, str]], bool]) -> dict[str, Any]:
+    out: dict[str, Any] = {}
     for length in dict.fromkeys(name for s in scored for name in s.llr):
-        bona = [s.llr[length] for s in scored if s.bonafide and length in s.llr]
-        fake = [s.llr[length] for s in scored if not s.bonafide and length in s.llr and belongs(s)]
+        bona = [s for s in scored if s.bonafide and length in s.llr]
+        fake = [s for s in scored if not s.bonafide and length in s.llr and belongs(s.row)]
         if bona and fake:
-            out[length] = asdict(metrics.summary(bona, fake))
+            people, llrs = [s.llr[length] for s in bona], [s.llr[length] for s in fake]
+            out[length] = asdict(metrics.summary(people, llrs)) | _precision(people, fake, length)
+            out[length]["raw_cllr"] = _raw_cllr(bona, fake) if all(s.end == length for s in bona + fake) else None
     return out
+
+
+def _precision(people: list[float], fake: Sequence[Scored], length: str) -> dict[str, Any]:
+    generators: dict[str, list[float]] = defaultdict(list)
+    for s in fake:
+        generators[s.row.get("generator") or "unknown"].append(s.llr[length])
+    found = detection.mean_average_precision(people, generators)
+    return {
+        "mean_average_precision": found.mean,
+        "chance_precision": found.chance,
+        "generators": found.generators,
+    }
+
+
+def _raw_cllr(bona: Sequence[Scored], fake: Sequence[Scored]) -> float | None:
+    """Cllr as if the model's mean scores were log-likelihood ratios already; None where a trial has none."""
+    people, spoofs = [s.raw for s in bona if s.raw is not None], [s.raw for s in fake if s.raw is not None]
+    return metrics.cllr(people, spoofs) if people and spoofs else None
 
 
 def _by(bona: Sequence[Scored], spoofs: Sequence[Scored], field: str, *, both: bool = False) -> dict[str, Any]:
@@ -71,15 +98,6 @@ def _by(bona: Sequence[Scored], spoofs: Sequence[Scored], field: str, *, both: b
             llrs = [s.llr["whole"] for s in group]
             out[name] = {"people": len(people), "clips": len(group), "eer": metrics.eer(people, llrs)}
     return out
-
-
-def _accused(bona: Sequence[Scored], field: str, threshold: float) -> dict[str, Any]:
-    """Groups of at least LEAST people's clips: how many, and how many of them are below the threshold."""
-    groups: dict[str, list[float]] = defaultdict(list)
-    for s in bona:
-        groups[s.row.get(field) or "unknown"].append(s.llr["whole"])
-    rows = {name: {"clips": len(g), "accused": sum(v <= threshold for v in g)} for name, g in groups.items()}
-    return {name: row for name, row in sorted(rows.items()) if row["clips"] >= LEAST}
 
 
 def _shipped(scored: Sequence[Scored], threshold: float) -> dict[str, Any]:
@@ -106,15 +124,17 @@ def table(report: dict[str, Any]) -> str:
 
 def _condition(condition: str, found: dict[str, Any]) -> list[str]:
     lines = [
-        f"{condition:22} {'speech':>10} {'bona':>5} {'spoof':>5} {'EER %':>6} {'AUROC':>6} {'minDCF':>7} {'actDCF':>7} "
-        f"{'Cllr':>6} {'min':>6} {'caught at 1 %':>14}"
+        f"{condition:22} {'speech':>10} {'bona':>5} {'spoof':>5} {'EER %':>6} {'AUROC':>6} {'mAP':>6} {'minDCF':>7} "
+        f"{'actDCF':>7} {'Cllr':>6} {'min':>6} {'caught at 1 %':>14}"
     ]
-    for group in ("all", "unseen generators", "seen generators"):
+    for group in GROUPS:
         for length, s in found[group].items():
+            if group in APART and length not in SHOWN:
+                continue
             lines.append(
                 f"{group:22} {length:>10} {s['bonafide']:5} {s['spoof']:5} {100 * s['eer']:6.1f} {s['auroc']:6.3f} "
-                f"{s['min_dcf']:7.3f} {s['act_dcf']:7.3f} {s['cllr']:6.3f} {s['min_cllr']:6.3f} "
-                f"{100 * s['caught_at_1_percent']:13.1f}%"
+                f"{s['mean_average_precision']:6.3f} {s['min_dcf']:7.3f} {s['act_dcf']:7.3f} {s['cllr']:6.3f} "
+                f"{s['min_cllr']:6.3f} {100 * s['caught_at_1_percent']:13.1f}%"
             )
     for name, family in found["families"].items():
         lines.append(f"{'  ' + name:38} {family['clips']:5} clips, EER {100 * family['eer']:.1f} %")
@@ -129,6 +149,25 @@ def _condition(condition: str, found: dict[str, Any]) -> list[str]:
                 f"  at LLR {shipped['deepfake_llr']:.2f}, {length}: {100 * row['false positives']:.1f} % of people accused, "
                 f"{100 * row['caught']:.1f} % of synthetic speech caught"
             )
-    worst = sorted(found["false positives by source"]["repo"].items(), key=lambda i: -i[1]["accused"] / i[1]["clips"])[:3]
-    lines += [f"  accused of {name}: {row['accused']} of {row['clips']} clips" for name, row in worst]
-    return lines
+    return lines + _lived(found)
+
+
+def _lived(found: dict[str, Any]) -> list[str]:
+    lines = []
+    for kind, row in found["false alarms"].items():
+        lines.append(
+            f"  {kind}: {row['alarms']} false alarms in {row['hours']:.2f} h of genuine speech, {row['per_hour']:.1f} an hour "
+            f"({row['low']:.1f} to {row['high']:.1f})"
+        )
+    for kind, row in found["time to detect"].items():
+        median = "" if row["median_s"] is None else f", after {row['median_s']:.1f} s in the median"
+        by = ", ".join(f"{100 * row[f'detected_by_{s:g}_s']:.1f} % by {s:g} s" for s in detection.DETECTED_BY)
+        lines.append(f"  {kind}: {row['detected']} of {row['spoof']} fakes named on the way{median}; {by}")
+    for name, group in found["subgroups"].items():
+        rates = ", ".join(
+            f"{value} {row['accused']}/{row['clips']} ({100 * row['low']:.1f}-{100 * row['high']:.1f} %)"
+            for value, row in sorted(group["groups"].items(), key=lambda item: -item[1]["clips"])[:4]
+        )
+        lines.append(f"  accused by {name} (told of {group['known']} clips): {rates}")
+    by_source = sorted(found["false positives by source"]["repo"].items(), key=lambda item: -item[1]["rate"])[:3]
+    return lines + [f"  accused of {name}: {row['accused']} of {row['clips']} clips" for name, row in by_source]

@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from models.metrics import det_points
-from vivavoce.evaluation import Scored
+from vivavoce.evaluation_lived import Scored
 
 WIDTH, HEIGHT, MARGIN = 520, 320, 48
 COLOURS = ("#1b6ca8", "#c2511d", "#3f7d3a", "#7a4fa0")
