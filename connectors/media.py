@@ -65,6 +65,7 @@ class RtpReceiver:
         self._type = payload_type
         self._event_types = event_types - {payload_type}
         self._own_types = event_types | {payload_type, COMFORT_NOISE}
+        self.own_ssrc: int | None = None  # of what is played to the far end: never heard, though it be sent back
         self._ssrc: int | None = None
         self._last_packet = 0.0
         self._candidate = (0, 0, 0)  # another source: ssrc, next number, packets in a row
@@ -154,6 +155,11 @@ class RtpReceiver:
         return self._in_order(self.jitter.poll(now)) if self.jitter.held else []
 
     @property
+    def ssrc(self) -> int | None:
+        """The source that is heard."""
+        return self._ssrc
+
+    @property
     def position_s(self) -> float:
         return self._position / self._decoder.rate
 
@@ -161,6 +167,9 @@ class RtpReceiver:
         """Whether a packet of another SSRC is the call's from now on; a single stray never is."""
         if 64 <= packet.payload_type <= 95:  # RFC 5761: an RTCP packet on the RTP port
             self.stats.rtcp += 1
+            return False
+        if packet.ssrc == self.own_ssrc:  # a loop (RFC 3550 section 8.2)
+            self.stats.foreign += 1
             return False
         known = packet.payload_type == self._type or packet.payload_type == COMFORT_NOISE
         if not known:

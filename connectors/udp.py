@@ -1,4 +1,4 @@
-"""RTP over UDP: one port per leg, the audio handed on by plain calls from the socket's callback.
+"""RTP over UDP: one port per leg, the audio handed on by plain calls from the socket's callback, prompts sent back.
 
 A source that is not this call's is dropped and counted, never followed: re-latching in mid-call is how RTP streams are
 taken over (CVE-2017-14099). RTCP on the next port is accepted and ignored.
@@ -7,12 +7,16 @@ taken over (CVE-2017-14099). RTCP on the next port is accepted and ignored.
 from __future__ import annotations
 
 import asyncio
+import secrets
 import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from connectors.codecs import CodecSpec
 from connectors.media import RtpReceiver
+from connectors.packetizer import RtpPacketizer
+from connectors.playout import Player, RtpPlayer
 from connectors.rtp import Kind, classify
 from engine.audio import AudioFrame
 from engine.errors import OverloadError
@@ -81,9 +85,13 @@ class RtpEndpoint(asyncio.DatagramProtocol):
         *,
         declared: Source | None = None,
         waiting: set[RtpEndpoint] | None = None,
+        codec: CodecSpec | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`waiting` is given every endpoint that holds packets behind a hole, for whoever polls."""
+        """`waiting` is given every endpoint that holds packets behind a hole, for whoever polls.
+
+        `codec` is the one to play prompts in; without it the leg can only be listened to.
+        """
         self.receiver = receiver
         self._waiting: set[RtpEndpoint] = set() if waiting is None else waiting
         self.foreign = 0  # datagrams of other sources
@@ -97,6 +105,8 @@ class RtpEndpoint(asyncio.DatagramProtocol):
         self._transport: asyncio.DatagramTransport | None = None
         self._rtcp: asyncio.DatagramTransport | None = None
         self._ports: PortRange | None = None
+        self._codec = codec
+        self._player: RtpPlayer | None = None
 
     @property
     def source(self) -> str | None:
@@ -113,7 +123,28 @@ class RtpEndpoint(asyncio.DatagramProtocol):
             self._waiting.add(self)
 
     def error_received(self, exc: Exception) -> None:
-        """ICMP errors concern what we send, and we send nothing."""
+        """ICMP errors concern what we send: whoever does not listen misses the prompt."""
+
+    def player(self) -> Player | None:
+        """The leg's player, made when first asked for; None if the leg can only be listened to."""
+        if self._player is None and self._codec is not None:
+            ssrc = secrets.randbits(32)
+            ssrc ^= ssrc == self.receiver.ssrc  # two streams of a session never share one (RFC 3550 section 8)
+            self.receiver.own_ssrc = ssrc
+            stream = RtpPacketizer(self._codec, ssrc, secrets.randbits(16), secrets.randbits(32))
+            self._player = RtpPlayer(self, stream, self._clock)
+        return self._player
+
+    def obstacle(self) -> str | None:
+        """Why nothing can be sent just now: the leg is closed, or nobody has been heard yet to whom it could go."""
+        if self._source is None:
+            return "no source yet"
+        return "the leg is closed" if self._transport is None else None
+
+    def send(self, datagram: bytes) -> None:
+        """A datagram to the latched source, out of the port that it sends to (RFC 4961); to nobody else, ever."""
+        if self._transport is not None and self._source is not None:
+            self._transport.sendto(datagram, self._source)
 
     def poll(self, now: float) -> None:
         """Hand on what was held for missing packets long enough."""
@@ -130,6 +161,8 @@ class RtpEndpoint(asyncio.DatagramProtocol):
     def close(self) -> None:
         """Close the sockets and give the port back; safe to repeat."""
         self._waiting.discard(self)
+        if self._player is not None:
+            self._player.stop()
         for transport in (self._transport, self._rtcp):
             if transport is not None:
                 transport.close()
@@ -164,11 +197,12 @@ async def open_endpoint(
     *,
     declared: Source | None = None,
     waiting: set[RtpEndpoint] | None = None,
+    codec: CodecSpec | None = None,
 ) -> RtpEndpoint:
     """Bind a port of `ports` and listen on it."""
     loop = asyncio.get_running_loop()
     rtp_socket, rtcp_socket = ports.bind()
-    endpoint = RtpEndpoint(receiver, on_frame, declared=declared, waiting=waiting)
+    endpoint = RtpEndpoint(receiver, on_frame, declared=declared, waiting=waiting, codec=codec)
     endpoint.host, endpoint.port = rtp_socket.getsockname()[:2]
     endpoint._ports = ports
     transport, _ = await loop.create_datagram_endpoint(lambda: endpoint, sock=rtp_socket)
