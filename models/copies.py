@@ -48,6 +48,12 @@ TRAIN_PLAN = CopyPlan(
 )
 DEV_PLAN = CopyPlan({"griffin-lim": 12.0, "world": 8.0, "lpc": 8.0, "mel-smooth": 8.0, "sinusoidal": 8.0, "hifigan": 8.0})
 
+# Paths that no training may use, with what kind each is: `vivavoce evaluate --copies` tests with them (held_out.py).
+# Neural codecs are reported apart: they carry real speech on ordinary networks too.
+NEURAL_CODEC = "neural codec"
+HELD_OUT: Mapping[str, str] = {"griffin-lim": "phase recovery", "cepstral": "source and filter", "lyra": NEURAL_CODEC}
+HELD_OUT_PLAN = CopyPlan(dict.fromkeys(HELD_OUT, 1e9))
+
 
 def name_seed(text: str) -> int:
     return zlib.crc32(text.encode())
@@ -99,9 +105,15 @@ def add_originals(store: AudioStore, clips: list[Clip]) -> None:
             store.add(read_speech(clip.path), **_fields(clip, clip.label, clip.generator))
 
 
-def add_copies(store: AudioStore, clips: list[Clip], plan: CopyPlan, weights: Path | None) -> None:
-    """Make the copies of `plan` that the store lacks. Paths whose weights are absent are skipped."""
-    paths = vocoders(weights)
+def add_copies(
+    store: AudioStore,
+    clips: list[Clip],
+    plan: CopyPlan,
+    weights: Path | None,
+    paths: Mapping[str, Vocoder] | None = None,
+) -> None:
+    """Make the copies of `plan` that the store lacks by `paths` (default: vocoders.py's). Paths that are absent are skipped."""
+    paths = vocoders(weights) if paths is None else paths
     jobs = [(c, p) for c, p in plan.jobs(clips) if p in paths and (c.name, f"copy:{p}", "") not in store]
     with store:
         for clip, path in tqdm(jobs, desc="copies", unit="copy", disable=not jobs):
