@@ -5,8 +5,8 @@ packet into a lasting 280 ms of delay and splices the audio around holes, which 
 needs a thread per call. A tap in its place hands the decrypted packets to the same RtpReceiver that plain RTP goes
 through.
 
-The answer is `sendrecv`, an extension of WHIP, so that a prompt can be played later by `replaceTrack`; until then
-nothing is sent.
+Where the browser offers to hear us, the answer is `sendrecv`, an extension of WHIP: prompts are played by
+`replaceTrack`, and between them nothing is sent.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ from aiortc.rtcrtptransceiver import RTCRtpTransceiver
 
 from connectors.codecs import CodecSpec, make_decoder, parse_codec
 from connectors.media import RtpReceiver
+from connectors.playout import Player
 from connectors.rtp import RtpPacket
+from connectors.webrtc_playout import BrowserPlayer
 from engine.audio import AudioFrame
 from engine.errors import OverloadError
 
@@ -92,7 +94,15 @@ class _Session:
         self.peer = peer
         self.call: BrowserCall | None = None
         self.tap: Tap | None = None
+        self.player: BrowserPlayer | None = None
         self.connected = False
+        self.over = False
+
+    def obstacle(self) -> str | None:
+        """Why nothing can be played just now."""
+        if self.over:
+            return "the session is over"
+        return None if self.connected else "the browser is not connected yet"
 
     def on_frame(self, frame: AudioFrame, now: float) -> None:
         if self.call is not None:
@@ -122,6 +132,12 @@ class WebRtcWhip:
     @property
     def sessions(self) -> int:
         return len(self._sessions)
+
+    def player(self, call_id: str) -> Player | None:
+        """The player of a browser's call; None when there is no such call, or its browser offered only to be heard."""
+        owned = (s for s in self._sessions.values() if s.call is not None and s.call.call_id == call_id)
+        session = next(owned, None)
+        return None if session is None else session.player
 
     async def open(self, offer: str, metadata: Mapping[str, str]) -> tuple[str, str]:
         """SDP offer -> (session id, SDP answer). ValueError when it cannot be answered, OverloadError when full."""
@@ -166,10 +182,11 @@ class WebRtcWhip:
         for transceiver in peer.getTransceivers():
             transceiver.direction = "sendrecv" if transceiver is audio[0] else "inactive"
         await peer.setLocalDescription(await peer.createAnswer())
-        self._install_tap(session, audio[0])
+        self._connect_media(session, audio[0])
         return str(peer.localDescription.sdp)
 
-    def _install_tap(self, session: _Session, transceiver: RTCRtpTransceiver) -> None:
+    def _connect_media(self, session: _Session, transceiver: RTCRtpTransceiver) -> None:
+        """Put the tap in its place, and a player where something may be sent."""
         codecs: dict[int, CodecSpec] = {}
         for codec in transceiver._codecs:
             name = codec.mimeType.partition("/")[2]
@@ -179,6 +196,9 @@ class WebRtcWhip:
             except ValueError:
                 continue  # telephone-event, comfort noise, retransmissions
         session.tap = Tap(codecs, self._wait_s, session.on_frame)
+        sent_in = codecs.get(transceiver._codecs[0].payloadType or 0)  # aiortc sends in the first that both know
+        if transceiver.currentDirection == "sendrecv" and sent_in is not None:
+            session.player = BrowserPlayer(transceiver.sender, sent_in, session.obstacle)
         transceiver.receiver._RTCRtpReceiver__jitter_buffer = session.tap  # type: ignore[attr-defined]
 
     def _watch(self, session_id: str, session: _Session) -> None:
@@ -212,6 +232,9 @@ class WebRtcWhip:
         session = self._sessions.pop(session_id, None)
         if session is None:
             return False
+        session.over = True
+        if session.player is not None:
+            session.player.stop()
         if session.call is not None:
             session.call.close("closed")
         await session.peer.close()
