@@ -21,6 +21,14 @@ MAX_PAYLOAD = 1400  # bytes that pass an Ethernet in one piece
 MAX_PROMPT_S = 60.0
 
 
+def prompt_at(samples: Samples, rate: int, wanted: int) -> Samples:
+    """A prompt of mono int16 at `rate` Hz -> the same at `wanted` Hz. ValueError when it is none, or none that is played."""
+    sound = resample(samples, rate, wanted)
+    if not 0 < len(samples) <= MAX_PROMPT_S * rate:
+        raise ValueError(f"a prompt of {len(samples) / rate:g} s cannot be played: more than 0, at most {MAX_PROMPT_S:g} s")
+    return sound
+
+
 class RtpPacketizer:
     """The outgoing stream of one leg: prompt after prompt, one at a time."""
 
@@ -55,9 +63,7 @@ class RtpPacketizer:
         """
         if self.due is not None:
             raise ValueError("a prompt is being played already")
-        sound = resample(samples, rate, self._encoder.rate)
-        if not 0 < len(samples) <= MAX_PROMPT_S * rate:
-            raise ValueError(f"a prompt of {len(samples) / rate:g} s cannot be played: more than 0, at most {MAX_PROMPT_S:g} s")
+        sound = prompt_at(samples, rate, self._encoder.rate)
         count = -(-(len(sound) + self._encoder.delay) // self._size)
         frames = np.zeros(count * self._size, np.int16)
         frames[: len(sound)] = sound
