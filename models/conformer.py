@@ -265,7 +265,7 @@ class StreamingConformer(nn.Module):
         self, features: Tensor, state: ModelState, *, last: bool = False
     ) -> tuple[Tensor, Tensor, ModelState]:
         """The model behind its front end: features [B, 4T, bands] -> scores [B, T], embeddings, state."""
-        frames = int(features.shape[1]) // SUBSAMPLING
+        frames = features.shape[1] // SUBSAMPLING  # no int(): a traced graph must take any number of them
         x, front = self.front(features, state.front)
         blocks = []
         for block, before in zip(self.blocks, state.blocks, strict=True):

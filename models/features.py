@@ -81,7 +81,7 @@ class BandFeatures(nn.Module):
 
     def forward(self, audio: Tensor, tail: Tensor, mean: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         samples = torch.cat([tail, audio], dim=1)
-        energies = self.log_bands(samples, int(audio.shape[1]) // HOP)
+        energies = self.log_bands(samples, audio.shape[1] // HOP)
         features, mean = self.normalise(energies, mean)
         return features, samples[:, -TAIL:], mean
 
@@ -101,7 +101,7 @@ class BandFeatures(nn.Module):
         """Take off the running mean of the frames with sound; silence and lost packets do not move it."""
         level = energies.mean(dim=2, keepdim=True)
         sound = torch.sigmoid(4 * (level - (math.log(FLOOR) + 2.5)))  # 0 at the floor, 1 from about 10 dB above it
-        inner, carried = decay_matrix(int(energies.shape[1]), self.decay, energies)
+        inner, carried = decay_matrix(energies.shape[1], self.decay, energies)
         sums = torch.matmul(inner, torch.cat([sound, sound * energies], dim=2)) + carried * mean[:, None, :]
         weight = sums[:, :, :1] + PRIOR_FRAMES
         average = (sums[:, :, 1:] + PRIOR_FRAMES * self.prior) / weight

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,6 +22,7 @@ from models.calibration import Calibration
 
 log = logging.getLogger(__name__)
 
+FRAME_MS = 40  # a score for every so much audio; chunks are whole numbers of it
 DEFAULT_WEIGHTS = Path(__file__).parent / "weights" / "vivavoce-1.onnx"
 # ONNX Runtime's own exceptions have no ancestor but Exception.
 LOAD_FAULTS = (
@@ -81,12 +82,26 @@ def save_info(info: ModelInfo, path: Path) -> None:
     path.write_text(json.dumps(raw, indent=2) + "\n")
 
 
-def load_model(path: Path | None = None, *, device: str = "cpu", threads: int = 1) -> OnnxModel:
-    """Load a model for serving; None means the weights that ship. ValueError is a sentence for the user."""
+def load_model(
+    path: Path | None = None, *, device: str = "cpu", threads: int = 1, chunk_ms: int | None = None
+) -> OnnxModel:
+    """Load a model for serving; None means the weights that ship. ValueError is a sentence for the user.
+
+    With `chunk_ms` (a multiple of 40) the model is given so much at once, else what its .json says. The scores are the
+    same at the moments that both have; a longer chunk costs less and comes later.
+    """
     path = path or DEFAULT_WEIGHTS
     if not path.is_file():
         raise ValueError(f"model file {path} does not exist")
-    return OnnxModel(path, load_info(path.with_suffix(".json")), providers(device), threads)
+    info = load_info(path.with_suffix(".json"))
+    return OnnxModel(path, info if chunk_ms is None else with_chunks(info, chunk_ms), providers(device), threads)
+
+
+def with_chunks(info: ModelInfo, chunk_ms: int) -> ModelInfo:
+    """The same model given `chunk_ms` at once; operations are taken to grow as the chunk does."""
+    samples = info.rate * chunk_ms // 1000
+    flops = info.flops_per_chunk * samples / max(1, info.chunk_samples)
+    return replace(info, chunk_samples=samples, flops_per_chunk=flops)
 
 
 def providers(device: str) -> list[str]:
@@ -113,6 +128,15 @@ def session_options(threads: int) -> onnxruntime.SessionOptions:
     return options
 
 
+def _check_chunk(path: Path, length: int | str | None, info: ModelInfo) -> None:
+    """`length` is the graph's: a name where any whole number of frames will do. ValueError is a sentence."""
+    if isinstance(length, int) and length != info.chunk_samples:
+        raise ValueError(f"{path} takes {length} samples at once, not {info.chunk_samples}; export it again")
+    if info.chunk_samples < 1 or 1000 * info.chunk_samples % (FRAME_MS * info.rate):
+        chunk_ms = 1000 * info.chunk_samples / info.rate
+        raise ValueError(f"{path}: a chunk of {chunk_ms:g} ms is no whole number of {FRAME_MS} ms frames")
+
+
 class OnnxModel:
     """A StreamingModel on ONNX Runtime. `step` may be called from several threads at once."""
 
@@ -128,8 +152,7 @@ class OnnxModel:
         outputs = [name for name in outputs if name not in extra]
         if names[:1] != ["audio"] or outputs != ["scores", *(f"{n}_out" for n in names[1:])]:
             raise ValueError(f"{path} is not a streaming model of ours: inputs {names}, outputs {outputs}")
-        if inputs[0].shape[1] != info.chunk_samples:
-            raise ValueError(f"{path} takes {inputs[0].shape[1]} samples at once, its .json says {info.chunk_samples}")
+        _check_chunk(path, inputs[0].shape[1], info)
         self.info = info
         self.rate, self.chunk_samples, self.version = info.rate, info.chunk_samples, info.version
         self.state_names = tuple(names[1:])

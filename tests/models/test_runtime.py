@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -38,6 +39,15 @@ def alone(model: OnnxModel, audio: Audio) -> list[float]:
     return scores
 
 
+def scores_of(model: OnnxModel, audio: Audio, chunk: int) -> Audio:
+    """Scores [B, chunks] of whole signals [B, n], side by side."""
+    state, scores = model.init_state(len(audio)), []
+    for start in range(0, audio.shape[1] - chunk + 1, chunk):
+        got, state = model.step(np.ascontiguousarray(audio[:, start : start + chunk]), state)
+        scores.append(got)
+    return np.stack(scores, axis=1)
+
+
 def test_onnx_is_torch(tmp_path: Path) -> None:
     torch.manual_seed(1)
     net = StreamingConformer(ModelConfig(width=96, blocks=2)).eval()
@@ -51,20 +61,46 @@ def test_longer_chunks_come_from_the_same_weights(tmp_path: Path) -> None:
     net = StreamingConformer(ModelConfig(width=48, blocks=1)).eval()
     export(net, tmp_path / "long.onnx", chunk_ms=320)
     assert load_model(tmp_path / "long.onnx").chunk_samples == 2560
+    assert load_model(tmp_path / "long.onnx", chunk_ms=160).chunk_samples == 1280
     with pytest.raises(ValueError, match="100 ms"):
         export(net, tmp_path / "odd.onnx", chunk_ms=100)
 
 
 def test_an_export_that_differs_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.export.parity", lambda *_: 1e-3)
+    monkeypatch.setattr("models.export.parity", lambda *_, **__: 1e-3)
     with pytest.raises(ValueError, match="nothing written"):
         export(StreamingConformer(ModelConfig(width=48, blocks=1)), tmp_path / "m.onnx")
     assert not (tmp_path / "m.onnx").exists()
 
 
+@pytest.mark.parametrize("chunk_ms", [40, 80, 320, 640])
+def test_one_file_gives_the_same_scores_at_the_same_moments_for_any_chunk(model: OnnxModel, chunk_ms: int) -> None:
+    other = load_model(chunk_ms=chunk_ms)
+    audio = noise(3, 16, seed=4).reshape(3, -1)
+    (short, chunk), (long, multiple) = sorted([(model, 1280), (other, chunk_ms * 8)], key=lambda pair: pair[1])
+    want, got = scores_of(short, audio, chunk), scores_of(long, audio, multiple)
+    assert got.shape[1] == audio.shape[1] // multiple
+    assert np.abs(got - want[:, multiple // chunk - 1 :: multiple // chunk]).max() <= 1e-5
+
+
+def test_the_state_of_a_call_is_the_same_size_for_any_chunk(model: OnnxModel) -> None:
+    longer = load_model(chunk_ms=320)
+    assert [a.shape for a in longer.init_state(2)] == [a.shape for a in model.init_state(2)]
+    assert longer.info.flops_per_chunk == 2 * model.info.flops_per_chunk
+    assert longer.info.calibration == model.info.calibration
+
+
+@pytest.mark.parametrize("chunk_ms", [0, 30, 100])
+def test_a_chunk_that_is_no_whole_number_of_frames_is_a_sentence(chunk_ms: int) -> None:
+    with pytest.raises(ValueError, match=rf"a chunk of {chunk_ms} ms is no whole number of 40 ms frames"):
+        load_model(chunk_ms=chunk_ms)
+
+
+@pytest.mark.parametrize("chunk_ms", [160, 320])
 @pytest.mark.parametrize("size", [2, 3, 7, 8, 33, 64, 65])
-def test_a_score_is_the_same_bits_whoever_shares_the_batch(model: OnnxModel, size: int) -> None:
-    audio = noise(size, 5, seed=size)
+def test_a_score_is_the_same_bits_whoever_shares_the_batch(size: int, chunk_ms: int) -> None:
+    model = load_model(chunk_ms=chunk_ms)
+    audio = noise(size, 10, seed=size).reshape(size, -1, chunk_ms * 8)[:, :5]
     place = size // 2
     want = alone(model, audio[place])
     state, got = model.init_state(size), []
@@ -154,11 +190,21 @@ class TestBadFiles:
         with pytest.raises(ValueError, match=r"m\.json does not describe a model"):
             load_model(tmp_path / "m.onnx")
 
-    def test_chunk_that_does_not_fit(self, tmp_path: Path) -> None:
+    def test_a_graph_of_one_length_takes_no_other(self, tmp_path: Path) -> None:
+        graph = onnx.load(DEFAULT_WEIGHTS)
+        graph.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 1280
+        onnx.save(graph, tmp_path / "m.onnx")
+        (tmp_path / "m.json").write_text(DEFAULT_WEIGHTS.with_suffix(".json").read_text())
+        assert load_model(tmp_path / "m.onnx", chunk_ms=160).chunk_samples == 1280
+        with pytest.raises(ValueError, match=r"takes 1280 samples at once, not 2560; export it again"):
+            load_model(tmp_path / "m.onnx", chunk_ms=320)
+
+    @pytest.mark.parametrize("samples", [0, 1000, -1280])
+    def test_a_description_with_an_impossible_chunk(self, tmp_path: Path, samples: int) -> None:
         (tmp_path / "m.onnx").write_bytes(DEFAULT_WEIGHTS.read_bytes())
         raw = json.loads(DEFAULT_WEIGHTS.with_suffix(".json").read_text())
-        (tmp_path / "m.json").write_text(json.dumps({**raw, "chunk_samples": 2560}))
-        with pytest.raises(ValueError, match=r"takes 1280 samples at once, its \.json says 2560"):
+        (tmp_path / "m.json").write_text(json.dumps({**raw, "chunk_samples": samples}))
+        with pytest.raises(ValueError, match="no whole number of 40 ms frames"):
             load_model(tmp_path / "m.onnx")
 
     def test_unknown_device(self) -> None:
