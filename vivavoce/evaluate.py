@@ -16,12 +16,13 @@ from tqdm import tqdm
 
 from engine.audio import AudioFrame
 from engine.call import CallInfo
-from engine.config import load_settings
+from engine.config import Settings, load_settings
 from engine.errors import AudioError
 from engine.offline import Job
-from vivavoce import robustness, service_model
+from vivavoce import copy_trials, robustness, service_model
 from vivavoce.evaluation import SECONDS, figures, table
 from vivavoce.evaluation_lived import Scored, Watch
+from vivavoce.evaluation_names import NAMES
 from vivavoce.evaluation_page import page
 from vivavoce.recordings import CODECS, Codec, Timed, legs_of, make_job, screen_all, through_codec
 
@@ -34,7 +35,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "The corpus is a folder with manifest.csv (columns path, split, label and, for the groups, seen, generator,\n"
         "generator_family, repo, speaker, language). Clips of one speaker, or of one generator of one repository, are also\n"
-        "joined to calls of 10 and 30 s. Thresholds and calibration are the model's; nothing is fitted here."
+        "joined to calls of 10 and 30 s. Thresholds and calibration are the model's; nothing is fitted here.\n"
+        "The JSON says under `names` what every figure means."
     )
     add = parser.add_argument
     add("--corpus", type=Path, default=Path("..") / "shared" / "corpus", metavar="DIR", help="default: %(default)s")
@@ -42,6 +44,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--codec", choices=CODECS, action="append", help="condition; may be repeated (default: none and pcmu)")
     add("--model", type=Path, metavar="FILE", help="an .onnx file instead of the weights that ship")
     add("--robustness", action="store_true", help="instead, one line per cell of the robustness grid (extra: train)")
+    add("--copies", action="store_true", help="instead, real clips against copies of them by unknown vocoders (extra: train)")
+    add("--full", action="store_true", help="all three in one report: figures, copies and grid (extra: train)")
+    add("--vocoders", type=Path, default=Path("..") / "shared" / "vocoders", metavar="DIR", help="of --copies (%(default)s)")
+    add("--cache", type=Path, default=Path("runs") / "cache", metavar="DIR", help="where copies are kept (%(default)s)")
     add("--every", type=int, default=1, metavar="N", help="only every N-th clip (default: all)")
     add("--page", type=Path, metavar="FILE.html", help="write the report as a page with curves too")
     add("--limit", type=int, metavar="N", help="only the first N clips, for a quick look")
@@ -54,25 +60,43 @@ def run(args: argparse.Namespace) -> int:
     rows = _rows(args.corpus, args.split)[: args.limit : args.every]
     settings = load_settings(None, os.environ, [f"model.path={args.model}"] if args.model else [])
     model = service_model.load(settings)
-    report: dict[str, Any] = {"model": model.version, "split": args.split, "conditions": {}}
-    if args.robustness:
+    report: dict[str, Any] = {"model": model.version, "split": args.split, "names": NAMES, "conditions": {}}
+    scored: list[tuple[str, list[Scored]]] = []
+    if args.full or not (args.robustness or args.copies):
+        for codec in args.codec or ("none", "pcmu"):
+            scored.append((CONDITION_NAMES[codec], _score(_trials(rows), args.corpus, codec, settings, model)))
+            report["conditions"][CONDITION_NAMES[codec]] = figures(scored[-1][1], model.info.deepfake_llr)
+    if args.full or args.copies:
+        report["copies"] = _copies(rows, args, settings, model)
+    if args.full or args.robustness:
         report["robustness"] = _robustness(rows, args, settings, model)
-        _write_page(args.page, report, [])
-        print(json.dumps(report, indent=1) if args.json else robustness.table(report["robustness"]))
-        return 0
-    every: list[tuple[str, list[Scored]]] = []
-    for codec in args.codec or ("none", "pcmu"):
-        trials = [("", [row]) for row in rows]
-        trials += [(name, parts) for name, seconds, voice in CALLS for parts in joined(rows, seconds, voice=voice)]
-        scored = _score(trials, args.corpus, codec, settings, model)
-        report["conditions"][CONDITION_NAMES[codec]] = figures(scored, model.info.deepfake_llr)
-        every.append((CONDITION_NAMES[codec], scored))
-    _write_page(args.page, report, every)
-    print(json.dumps(report, indent=1) if args.json else table(report))
+    _write_page(args.page, report, scored)
+    print(json.dumps(report, indent=1) if args.json else _text(report))
     return 0
 
 
-def _robustness(rows: list[dict[str, str]], args: argparse.Namespace, settings: Any, model: Any) -> list[dict[str, Any]]:
+def _text(report: dict[str, Any]) -> str:
+    parts = [table(report)]
+    if "copies" in report:
+        parts.append("\n".join(copy_trials.table(report["copies"])))
+    if "robustness" in report:
+        parts.append(robustness.table(report["robustness"]))
+    return "\n\n".join(parts)
+
+
+def _trials(rows: list[dict[str, str]]) -> list[tuple[str, list[dict[str, str]]]]:
+    """(kind of call or "" for a clip, rows whose audio it is)."""
+    trials = [("", [row]) for row in rows]
+    return trials + [(name, parts) for name, seconds, voice in CALLS for parts in joined(rows, seconds, voice=voice)]
+
+
+def _copies(rows: list[dict[str, str]], args: argparse.Namespace, settings: Settings, model: Any) -> dict[str, Any]:
+    store = copy_trials.prepare(args.corpus, rows, args.split, args.cache, args.vocoders)
+    found = copy_trials.measure(rows, store, args.codec or ("pcmu",), settings, model)
+    return {CONDITION_NAMES[codec]: paths for codec, paths in found.items()}
+
+
+def _robustness(rows: list[dict[str, str]], args: argparse.Namespace, settings: Settings, model: Any) -> list[dict[str, Any]]:
     try:
         from models.dataset import read_noises  # needs scipy
     except ImportError as error:
@@ -123,7 +147,7 @@ def joined(rows: Iterable[dict[str, str]], seconds: int, *, voice: bool = False)
 
 
 def _score(
-    trials: list[tuple[str, list[dict[str, str]]]], corpus: Path, codec: Codec, settings: Any, model: Any
+    trials: list[tuple[str, list[dict[str, str]]]], corpus: Path, codec: Codec, settings: Settings, model: Any
 ) -> list[Scored]:
     """Every trial (kind of call or "", rows whose audio it is) through the call path."""
     config = service_model.call_config(settings, model.info)

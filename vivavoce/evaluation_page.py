@@ -1,4 +1,4 @@
-"""An evaluation as one HTML page that needs nothing else: DET curves, EER over seconds, families, the robustness grid."""
+"""An evaluation as one HTML page that needs nothing else: DET curves, EER over seconds, tables, the robustness grid."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from models.metrics import det_points
+from vivavoce import evaluation_tables as tables
 from vivavoce.evaluation_lived import Scored
 
 WIDTH, HEIGHT, MARGIN = 520, 320, 48
@@ -23,9 +24,19 @@ def page(report: dict[str, Any], scored: Sequence[tuple[str, Sequence[Scored]]])
     if scored:
         parts += ["<h2>Detection error trade-off, whole clips</h2>", _det(scored), "<h2>EER over speech</h2>", _seconds(report)]
     for condition, found in report["conditions"].items():
-        parts += [f"<h2>{escape(condition)}</h2>", _lengths(found), _families(found)]
+        parts += [
+            f"<h2>{escape(condition)}</h2>",
+            tables.lengths(found),
+            "<h3>EER by generator family</h3>",
+            tables.families(found),
+        ]
+        parts += ["<h3>On the way: alarms and time to detect</h3>", tables.alarms(found), tables.times(found)]
+        parts += ["<h3>Who is accused, whole clips, with 95 % intervals</h3>", tables.worst(found), tables.subgroups(found)]
+    for condition, paths in report.get("copies", {}).items():
+        parts += [f"<h2>Real clips against copies of them, {escape(condition)}</h2>", tables.copies(paths)]
     if "robustness" in report:
         parts += ["<h2>Robustness: EER % by corruption and level</h2>", _grid(report["robustness"])]
+    parts += ["<h2>What the figures mean</h2>", tables.names(report.get("names", {}))]
     title = f"<title>viva voce: {escape(report['model'])}</title>"
     head = f'<!doctype html><html lang="en"><meta charset="utf-8">{title}<style>{STYLE}</style>'
     return head + "\n".join(parts) + "</html>\n"
@@ -69,34 +80,10 @@ def _seconds(report: dict[str, Any]) -> str:
     lines: list[tuple[str, list[tuple[float, float]]]] = []
     ticks: list[str] = []
     for condition, found in report["conditions"].items():
-        ticks = list(found["all"])
+        ticks = [name for name in found["all"] if name != "10 s voice"]  # as long as the 10 s call: no step of its own
         last = max(1, len(ticks) - 1)
         lines.append((condition, [(k / last, found["all"][name]["eer"]) for k, name in enumerate(ticks)]))
     return _plot(lines, "net speech", "EER", ticks)
-
-
-def _lengths(found: dict[str, Any]) -> str:
-    head = "".join(f"<th>{h}</th>" for h in ("length", "people", "fakes", "EER %", "AUROC", "minDCF", "Cllr", "caught at 1 %"))
-    rows = [
-        f"<tr><td>{escape(name)}</td><td>{s['bonafide']}</td><td>{s['spoof']}</td><td>{100 * s['eer']:.1f}</td>"
-        f"<td>{s['auroc']:.3f}</td><td>{s['min_dcf']:.3f}</td><td>{s['cllr']:.3f}</td>"
-        f"<td>{100 * s['caught_at_1_percent']:.1f} %</td></tr>"
-        for name, s in found["all"].items()
-    ]
-    return f"<table><tr>{head}</tr>{''.join(rows)}</table>"
-
-
-def _families(found: dict[str, Any]) -> str:
-    """A bar per generator family, worst first."""
-    families = sorted(found["families"].items(), key=lambda item: -item[1]["eer"])
-    height = 22 * len(families) + 8
-    out = [f'<svg viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" role="img" aria-label="EER by generator family">']
-    for k, (name, row) in enumerate(families):
-        y, length = 22 * k + 4, 240 * row["eer"] / 0.6
-        out.append(f'<text x="210" y="{y + 13}" text-anchor="end">{escape(name)} ({row["clips"]})</text>')
-        out.append(f'<rect x="216" y="{y}" width="{length:.0f}" height="16" fill="{COLOURS[0]}"/>')
-        out.append(f'<text x="{220 + length:.0f}" y="{y + 13}">{100 * row["eer"]:.0f} %</text>')
-    return "".join(out) + "</svg>"
 
 
 def _grid(rows: Sequence[dict[str, Any]]) -> str:
