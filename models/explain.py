@@ -1,0 +1,117 @@
+"""What explains a score: how far the embedding is from people and from fakes, and what the nearest class mean says.
+
+Three numbers a chunk, from the embedding that the score is made of. Distances are Euclidean, in units of the usual spread
+of a class about its mean, so that 1 is ordinary. `vivavoce explain fit` fits them on train and dev and writes them into
+the graph that serves, where they cost a product with a few columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models import collapse
+from models.calibrate import CONDITIONS
+from models.corpus import read_corpus
+from models.dataset import read_noises
+from models.embeddings import Heard, hear, running
+from models.explain_graph import attach
+from models.runtime import OnnxModel, load_info, load_model, save_info
+
+Floats = NDArray[np.float64]
+CLUSTERS = 8  # of fakes: synthesis has no one sound
+OUTSIDE = 0.01  # share of dev's people that may be called unfamiliar
+LEAST_SPEECH_S = 2.0  # as a verdict needs
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Means and centres in embedding space. H the width of the embedding, K the number of clusters."""
+
+    real: Floats  # [H] mean of people
+    fake: Floats  # [H] mean of fakes
+    clusters: Floats  # [K, H] centres of the fakes
+    scale: float  # Euclidean distance that counts as 1
+    boundary: float  # raw score above which the network says "person"
+    unfamiliar: float = float("inf")  # running distance to what is nearest, above which a call is like nothing known
+
+    def explain(self, embeddings: Floats, scores: Floats) -> Floats:
+        """[N, 3]: distance to people, to the nearest cluster of fakes, 1 where nearest mean and network agree else 0."""
+        centres = np.vstack([self.real, self.fake, self.clusters])
+        distances = np.sqrt(collapse.squared_distances(embeddings, centres)) / self.scale
+        agrees = (distances[:, 0] < distances[:, 1]) == (scores > self.boundary)
+        return np.stack([distances[:, 0], distances[:, 2:].min(axis=1), agrees], axis=1)
+
+
+def fit(heard: Sequence[Heard], boundary: float, clusters: int = CLUSTERS, seed: int = 1) -> Statistics:
+    """Means, centres and scale from clips; each clip and condition is one point. ValueError without both classes."""
+    points, people = centres_of(heard)
+    means = collapse.class_means(points, (~people).astype(np.intp), 2)
+    off = points - means[(~people).astype(int)]
+    spread = (np.square(off[people]).sum(axis=1).mean() + np.square(off[~people]).sum(axis=1).mean()) / 2
+    return Statistics(means[0], means[1], collapse.k_means(points[~people], clusters, seed), float(np.sqrt(spread)), boundary)
+
+
+def centres_of(heard: Sequence[Heard]) -> tuple[Floats, NDArray[np.bool_]]:
+    """(centres [N, H], which are people [N])."""
+    return np.stack([h.centre for h in heard]), np.array([h.clip.bonafide for h in heard])
+
+
+def strangeness(statistics: Statistics, heard: Heard, least_s: float = LEAST_SPEECH_S) -> float | None:
+    """The greatest running distance to what is nearest, once `least_s` of speech were heard; None if they never were."""
+    found = statistics.explain(heard.embeddings.astype(np.float64), heard.scores.astype(np.float64))
+    enough = np.cumsum(heard.speech) >= least_s
+    return float(running(found[:, :2], heard.speech)[enough].min(axis=1).max()) if enough.any() else None
+
+
+def unfamiliar_from(statistics: Statistics, heard: Sequence[Heard], share: float = OUTSIDE) -> float:
+    """The threshold that `share` of the people heard ever pass. ValueError when none spoke long enough."""
+    found = [s for h in heard if h.clip.bonafide and (s := strangeness(statistics, h)) is not None]
+    if not found:
+        raise ValueError(f"no person of dev speaks for {LEAST_SPEECH_S:g} s: no threshold can be set")
+    return float(np.quantile(found, 1 - share))
+
+
+def fit_weights(weights: Path, corpus: Path, clusters: int = CLUSTERS) -> dict[str, Any]:
+    """Fit on train, set the threshold on dev, write both into WEIGHTS (.onnx) and its .json. Returns what was found.
+
+    ValueError when the file gives no embeddings or the corpus lacks a class.
+    """
+    model = load_model(weights)
+    calibration = model.info.calibration
+    train, dev = (heard_of(model, corpus, split) for split in ("train", "dev"))
+    fitted = fit(train, -calibration.offset / calibration.slope, clusters)
+    fitted = replace(fitted, unfamiliar=round(unfamiliar_from(fitted, dev), 4))
+    attach(weights, fitted.real, fitted.fake, fitted.clusters, fitted.scale, fitted.boundary)
+    found = summary(fitted, dev)
+    info = load_info(weights.with_suffix(".json"))
+    provenance = {**info.provenance, "explanation": found}
+    save_info(replace(info, unfamiliar=fitted.unfamiliar, provenance=provenance), weights.with_suffix(".json"))
+    return found
+
+
+def heard_of(model: OnnxModel, corpus: Path, split: str) -> list[Heard]:
+    """A split under wideband, G.711 and noisy G.711; dev has the noises kept out of training."""
+    noises, _ = read_noises(corpus / "noise", hold_out=split == "dev", split="train" if split == "dev" else split)
+    return list(hear(model, read_corpus(corpus, [split]), CONDITIONS, noises))
+
+
+def summary(fitted: Statistics, dev: Sequence[Heard]) -> dict[str, Any]:
+    """Dev's medians by class, how often nearest mean and network agree, and whose sound was unfamiliar; rates 0-1."""
+    out: dict[str, Any] = {"clusters": len(fitted.clusters), "unfamiliar": fitted.unfamiliar}
+    for name, person in (("bona fide", True), ("spoof", False)):
+        group = [h for h in dev if h.clip.bonafide == person]
+        found = fitted.explain(np.stack([h.centre for h in group]), np.array([h.score for h in group]))
+        passed = [s > fitted.unfamiliar for h in group if (s := strangeness(fitted, h)) is not None]
+        out[name] = {
+            "d_real": round(float(np.median(found[:, 0])), 3),
+            "d_fake": round(float(np.median(found[:, 1])), 3),
+            "agrees": round(float(found[:, 2].mean()), 4),
+            "unfamiliar": round(float(np.mean(passed)), 4) if passed else None,
+        }
+    return out
