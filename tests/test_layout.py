@@ -51,6 +51,14 @@ def test_pure_files_touch_no_clock_socket_or_model(folder: str, module: str) -> 
     assert not found & IMPURE
 
 
+def test_challenges_are_pure_and_use_only_the_engine_s_vocabulary() -> None:
+    allowed = {"engine", "engine.audio", "engine.events", "engine.errors"}
+    for path in sources("challenges"):
+        used = {".".join(name.split(".")[:2]) for name in imported(path)}
+        assert not {name.split(".")[0] for name in used} & IMPURE, path
+        assert {name for name in used if name.startswith("engine")} <= allowed, path
+
+
 def test_connectors_use_only_the_engine_s_vocabulary() -> None:
     allowed = {"engine", "engine.audio", "engine.events", "engine.errors"}
     for path in sources("connectors"):

@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "screen": ("vivavoce.screen", "screen recordings or captures and print how the tag develops"),
     "score": ("vivavoce.score", "score every audio file of a CSV manifest; adds the column llr"),
     "tags": ("vivavoce.tags", "follow the stream of tags in Redis"),
+    "challenges": ("vivavoce.challenges", "list what a caller can be asked, and how the answer is judged"),
     "listen": ("vivavoce.listen", "screen what the microphone hears (extra: microphone)"),
     "data": ("vivavoce.data", "look at a data set on disk: what is there, and what is wrong"),
     "train": ("vivavoce.train", "train the detector from a corpus (extra: train)"),
