@@ -39,7 +39,8 @@ SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aiff")
 class Voice(Protocol):
     """Speaks a text, int16 [n] and its rate in Hz."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def speaks(self, language: str) -> bool: ...
 
