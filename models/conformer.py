@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.features import FFT, HOP, TAIL, WINDOW, BandFeatures, decay_matrix
+from models.features import FFT, HOP, TAIL, WINDOW, BandFeatures, decay_matrix, steps_of
 
 SUBSAMPLING = 4  # 10 ms feature frames to one 40 ms frame of the model
 FRAME_SAMPLES = HOP * SUBSAMPLING
@@ -265,7 +265,7 @@ class StreamingConformer(nn.Module):
         self, features: Tensor, state: ModelState, *, last: bool = False
     ) -> tuple[Tensor, Tensor, ModelState]:
         """The model behind its front end: features [B, 4T, bands] -> scores [B, T], embeddings, state."""
-        frames = features.shape[1] // SUBSAMPLING  # no int(): a traced graph must take any number of them
+        frames = steps_of(features) // SUBSAMPLING
         x, front = self.front(features, state.front)
         blocks = []
         for block, before in zip(self.blocks, state.blocks, strict=True):

@@ -49,6 +49,13 @@ def band_matrix(bands: int) -> Tensor:
     return triangle.float()
 
 
+def steps_of(x: Tensor) -> int:
+    """x.shape[1], asked of one row: a traced graph keeps it free, and where it is known when the graph is loaded ONNX
+    Runtime can fold all that hangs on it, which it does for shapes known whole only (the number of rows never is).
+    """
+    return x[0].shape[0]
+
+
 def decay_matrix(frames: int, decay: float, like: Tensor) -> tuple[Tensor, Tensor]:
     """What T steps of s <- decay * s + x do: a lower triangular [T, T] on x and a column [T, 1] on the s before."""
     steps = torch.arange(frames, device=like.device, dtype=torch.float32)
@@ -81,7 +88,7 @@ class BandFeatures(nn.Module):
 
     def forward(self, audio: Tensor, tail: Tensor, mean: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         samples = torch.cat([tail, audio], dim=1)
-        energies = self.log_bands(samples, audio.shape[1] // HOP)
+        energies = self.log_bands(samples, steps_of(audio) // HOP)
         features, mean = self.normalise(energies, mean)
         return features, samples[:, -TAIL:], mean
 
@@ -101,7 +108,7 @@ class BandFeatures(nn.Module):
         """Take off the running mean of the frames with sound; silence and lost packets do not move it."""
         level = energies.mean(dim=2, keepdim=True)
         sound = torch.sigmoid(4 * (level - (math.log(FLOOR) + 2.5)))  # 0 at the floor, 1 from about 10 dB above it
-        inner, carried = decay_matrix(energies.shape[1], self.decay, energies)
+        inner, carried = decay_matrix(steps_of(energies), self.decay, energies)
         sums = torch.matmul(inner, torch.cat([sound, sound * energies], dim=2)) + carried * mean[:, None, :]
         weight = sums[:, :, :1] + PRIOR_FRAMES
         average = (sums[:, :, 1:] + PRIOR_FRAMES * self.prior) / weight

@@ -82,9 +82,7 @@ def save_info(info: ModelInfo, path: Path) -> None:
     path.write_text(json.dumps(raw, indent=2) + "\n")
 
 
-def load_model(
-    path: Path | None = None, *, device: str = "cpu", threads: int = 1, chunk_ms: int | None = None
-) -> OnnxModel:
+def load_model(path: Path | None = None, *, device: str = "cpu", threads: int = 1, chunk_ms: int | None = None) -> OnnxModel:
     """Load a model for serving; None means the weights that ship. ValueError is a sentence for the user.
 
     With `chunk_ms` (a multiple of 40) the model is given so much at once, else what its .json says. The scores are the
@@ -128,21 +126,23 @@ def session_options(threads: int) -> onnxruntime.SessionOptions:
     return options
 
 
-def _check_chunk(path: Path, length: int | str | None, info: ModelInfo) -> None:
-    """`length` is the graph's: a name where any whole number of frames will do. ValueError is a sentence."""
-    if isinstance(length, int) and length != info.chunk_samples:
-        raise ValueError(f"{path} takes {length} samples at once, not {info.chunk_samples}; export it again")
+def _options_for(info: ModelInfo, path: Path, threads: int) -> onnxruntime.SessionOptions:
+    """With the chunk's length told, so that all that hangs on it is folded on loading. ValueError if it is impossible."""
     if info.chunk_samples < 1 or 1000 * info.chunk_samples % (FRAME_MS * info.rate):
         chunk_ms = 1000 * info.chunk_samples / info.rate
         raise ValueError(f"{path}: a chunk of {chunk_ms:g} ms is no whole number of {FRAME_MS} ms frames")
+    options = session_options(threads)
+    options.add_free_dimension_override_by_name("samples", info.chunk_samples)
+    return options
 
 
 class OnnxModel:
     """A StreamingModel on ONNX Runtime. `step` may be called from several threads at once."""
 
     def __init__(self, path: Path, info: ModelInfo, execution: Sequence[str], threads: int) -> None:
+        options = _options_for(info, path, threads)
         try:
-            self._session = onnxruntime.InferenceSession(str(path), session_options(threads), list(execution))
+            self._session = onnxruntime.InferenceSession(str(path), options, list(execution))
         except LOAD_FAULTS as error:
             raise ValueError(f"{path} is not a model that ONNX Runtime can load: {str(error)[:200]}") from None
         inputs = self._session.get_inputs()
@@ -152,7 +152,8 @@ class OnnxModel:
         outputs = [name for name in outputs if name not in extra]
         if names[:1] != ["audio"] or outputs != ["scores", *(f"{n}_out" for n in names[1:])]:
             raise ValueError(f"{path} is not a streaming model of ours: inputs {names}, outputs {outputs}")
-        _check_chunk(path, inputs[0].shape[1], info)
+        if inputs[0].shape[1] != info.chunk_samples:
+            raise ValueError(f"{path} takes {inputs[0].shape[1]} samples at once, not {info.chunk_samples}; export it again")
         self.info = info
         self.rate, self.chunk_samples, self.version = info.rate, info.chunk_samples, info.version
         self.state_names = tuple(names[1:])
