@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "tags": ("vivavoce.tags", "follow the stream of tags in Redis"),
     "challenges": ("vivavoce.challenges", "list what a caller can be asked, and how the answer is judged"),
     "listen": ("vivavoce.listen", "screen what the microphone hears (extra: microphone)"),
+    "prompts": ("vivavoce.prompts", "make and check the spoken prompts that callers are asked with"),
     "data": ("vivavoce.data", "look at a data set on disk: what is there, and what is wrong"),
     "train": ("vivavoce.train", "train the detector from a corpus (extra: train)"),
     "evaluate": ("vivavoce.evaluate", "measure a model on a corpus split: EER, AUROC, minDCF, Cllr"),
