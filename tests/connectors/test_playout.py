@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -133,6 +134,26 @@ async def test_two_seconds_of_prompt_take_two_seconds_and_arrive_as_they_were() 
 
 def test_so_they_do_on_the_service_s_own_loop() -> None:
     check_two_seconds(*uvloop.run(two_seconds()))
+
+
+async def test_a_loop_that_was_held_up_sends_no_burst_and_loses_no_word(line: Line) -> None:
+    await line.latch()
+    player, sound = line.endpoint.player(), chirp(0.3)
+    assert player is not None
+    began = time.monotonic()
+    ends = player.play(sound, 8000, began)
+    await asyncio.sleep(0.05)
+    time.sleep(0.15)  # noqa: ASYNC251
+    await line.silence()
+    packets = line.phone.packets
+    assert time.monotonic() > ends + 0.1
+    assert b"".join(p.payload for p in packets) == encode_mu_law(sound)
+    steps = [(b.timestamp - a.timestamp) & 0xFFFFFFFF for a, b in itertools.pairwise(packets)]
+    assert max(steps) >= 160 + 0.09 * 8000
+    late = steps.index(max(steps)) + 1
+    resumed = line.phone.got[late][0]
+    assert sum(1 for at, _ in line.phone.got[late:] if at < resumed + 0.01) == 1
+    assert [p.marker for p in packets] == [True] + [step > 160 for step in steps]
 
 
 async def test_without_a_source_there_is_nobody_to_play_to(line: Line) -> None:
