@@ -15,6 +15,7 @@ from enum import StrEnum
 
 from engine.audio import AudioFrame, Chunk, Chunker, Samples
 from engine.events import TEXTS, CallEnded, ChunkReady, Event, ScoreUpdated, Tag, TagChanged, Verdict
+from engine.explanation import Explainer, Explanation
 from engine.policy import Policy, PolicyConfig, counts
 
 Vad = Callable[[bytes, int], bool]  # (PCM of 10, 20 or 30 ms, rate) -> speech; webrtcvad's is_speech fits
@@ -63,6 +64,7 @@ class CallConfig:
     no_audio_s: float = 5.0  # without a packet -> unknown
     no_speech_s: float = 8.0  # of audio without speech -> no-speech
     score_interval_s: float = 1.0  # between score updates; a change of tag never waits
+    unfamiliar: float | None = None  # distance to all that the model knows, beyond which a voice is unfamiliar
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ class Call:
         self._chunker = Chunker(config.rate, config.chunk_samples)
         self._chunk_s = config.chunk_samples / config.rate
         self._policy = Policy(config.policy)
+        self._explainer = Explainer(config.unfamiliar, config.policy.forget_s, config.policy.min_speech_s)
         self._block = config.rate // 50  # samples: 20 ms for the voice activity detector
         self._block_s = self._block / config.rate
         self._events: list[Event] = []
@@ -122,13 +125,15 @@ class Call:
         for chunk in self._chunker.feed(samples, speech_s, frame.lost, now):
             self._complete(chunk)
 
-    def receive_score(self, score: float, chunk: Chunk, now: float) -> None:
+    def receive_score(self, score: float, chunk: Chunk, now: float, explanation: Explanation | None = None) -> None:
         """The model's raw score after `chunk`. Chunks without heard speech leave the evidence as it is."""
         if self.ended:
             return
         failing = self._reason not in ("", "no-audio")
         heard = counts(chunk, self._chunk_s)
         verdict = self._policy.add(score, chunk.speech_s) if heard else self._policy.verdict
+        if heard and explanation is not None:
+            self._explainer.add(explanation, chunk.speech_s)
         if (heard and not failing) or (failing and now - self._failed >= RECOVER_S):
             self._move(Signal.EVIDENCE, verdict)
         if now - self._scored >= self._config.score_interval_s:
@@ -212,6 +217,7 @@ class Call:
             source=info.source,
             metadata=info.metadata,
             pii=info.pii,
+            explanation=self._explainer.values,
         )
 
     # --- inside -----------------------------------------------------------------------------------------------------
@@ -255,7 +261,7 @@ class Call:
             found.append("no-speech")
         if self._recent_loss > LOSSY_SHARE:
             found.append("lossy-audio")
-        return tuple(found)
+        return (*found, *self._explainer.reasons(self.state))
 
     def _emit(self, kind: str, *reasons: str) -> None:
         tag = self.tag(kind, *reasons)

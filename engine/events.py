@@ -36,6 +36,8 @@ REASONS: Mapping[str, str] = {
     "no-speech": "audio arrives, but nobody has spoken for a while",
     "no-audio": "no audio has arrived for a while",
     "lossy-audio": "more than 3 % of the last seconds were lost on the way",
+    "mean-disagrees": "the sound is closer to the other class than the tag says; trust the tag less",
+    "unfamiliar-sound": "the sound is unlike the people and the fakes that the model knows",
     "overload": "the engine had no time for part of this call",
     "model-error": "the model failed on this call",
     "error": "an internal fault ended the screening of this call",
@@ -68,6 +70,7 @@ class Tag:
     source: str  # "rtp", "webrtc", "recording", "capture" or "microphone"
     metadata: Mapping[str, str] = field(default_factory=dict)
     pii: Mapping[str, str] = field(default_factory=dict)  # caller's data; nothing personal stands elsewhere
+    explanation: Mapping[str, float] | None = None  # d_real, d_fake: 1 is ordinary; agrees: share, 0 to 1
     event_id: str = ""  # the Redis stream id, once published
     wall_time: float = 0.0  # Unix seconds, once published
     schema: int = SCHEMA

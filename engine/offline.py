@@ -92,10 +92,10 @@ def _round(running: list[_Lane], model: Model, store: Store) -> list[_Lane]:
     ready = [(lane, chunk) for lane in running if (chunk := lane.advance()) is not None]
     over = [lane for lane in running if all(lane is not other for other, _ in ready)]
     if ready:
-        scores = score_batch(model, store, [lane.slot for lane, _ in ready], [chunk for _, chunk in ready])
-        for (lane, chunk), score in zip(ready, scores.tolist(), strict=True):
+        judged = score_batch(model, store, [lane.slot for lane, _ in ready], [chunk for _, chunk in ready])
+        for (lane, chunk), (score, why) in zip(ready, judged, strict=True):
             if math.isfinite(score):
-                lane.job.call.receive_score(score, chunk, lane.now)
+                lane.job.call.receive_score(score, chunk, lane.now, why)
             else:
                 lane.job.call.receive_failure("model-error", lane.now)
             lane.drain()

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from engine.audio import Chunk
 from engine.errors import OverloadError
+from engine.explanation import Explanation
 
 PENDING_CHUNKS = 4  # per call: 640 ms of audio
 FILL_S = 0.010  # how long an idle worker lets a batch fill
@@ -37,7 +38,9 @@ class Model(Protocol):
     rate: int
     chunk_samples: int
 
-    def step(self, audio: NDArray[np.int16], state: Any) -> tuple[NDArray[np.float32], Any]: ...
+    def judge(
+        self, audio: NDArray[np.int16], state: Any
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None, Any]: ...
 
 
 class Store(Protocol):
@@ -53,7 +56,7 @@ class Store(Protocol):
 class Listener(Protocol):
     """Who wants a lane's results; called in the event loop's thread."""
 
-    def on_score(self, score: float, chunk: Chunk, now: float) -> None: ...
+    def on_score(self, score: float, chunk: Chunk, now: float, explanation: Explanation | None) -> None: ...
 
     def on_failure(self, reason: str, now: float) -> None: ...
 
@@ -72,12 +75,16 @@ class Lane:
         self.closed = False
 
 
-def score_batch(model: Model, store: Store, slots: Sequence[int], chunks: Sequence[Chunk]) -> NDArray[np.float32]:
-    """One step of every slot: raw scores [len(slots)]; live calls and recordings both go through here."""
+Judged = tuple[float, Explanation | None]  # raw score, and what explains it where the model says
+
+
+def score_batch(model: Model, store: Store, slots: Sequence[int], chunks: Sequence[Chunk]) -> list[Judged]:
+    """One step of every slot; live calls and recordings both go through here."""
     audio = np.stack([chunk.samples for chunk in chunks])
-    scores, state = model.step(audio, store.gather(slots))
+    scores, explanations, state = model.judge(audio, store.gather(slots))
     store.scatter(slots, state)
-    return scores
+    why = [None] * len(slots) if explanations is None else explanations.tolist()
+    return list(zip(scores.tolist(), why, strict=True))
 
 
 class Scorer:
@@ -197,12 +204,12 @@ class Scorer:
 
     def _score(self, lanes: list[Lane], chunks: list[Chunk]) -> None:
         try:
-            scores = score_batch(self._model, self._store, [lane.slot for lane in lanes], chunks).tolist()
+            judged = score_batch(self._model, self._store, [lane.slot for lane in lanes], chunks)
         except Exception:  # noqa: BLE001 - the worker's outermost loop: the calls are told, the thread lives on
-            scores = [math.nan] * len(lanes)
+            judged = [(math.nan, None)] * len(lanes)
         self._release(lanes)
         try:
-            self._loop.call_soon_threadsafe(self._deliver, lanes, chunks, scores)
+            self._loop.call_soon_threadsafe(self._deliver, lanes, chunks, judged)
         except RuntimeError:  # the loop has closed; nobody is left to tell
             self._stopping = True
 
@@ -216,17 +223,17 @@ class Scorer:
                 else:
                     lane.queued = False
 
-    def _deliver(self, lanes: list[Lane], chunks: list[Chunk], scores: list[float]) -> None:
+    def _deliver(self, lanes: list[Lane], chunks: list[Chunk], judged: list[Judged]) -> None:
         now = self._clock()
         self.batches += 1
         waited = now - sum(chunk.arrived for chunk in chunks) / len(chunks)
         self.delay_s += (waited - self.delay_s) * DELAY_WEIGHT
-        for lane, chunk, score in zip(lanes, chunks, scores, strict=True):
+        for lane, chunk, (score, why) in zip(lanes, chunks, judged, strict=True):
             if lane.closed:
                 continue
             if math.isfinite(score):
                 self.scored += 1
-                lane.listener.on_score(score, chunk, now)
+                lane.listener.on_score(score, chunk, now, why)
             else:
                 self.failed += 1
                 lane.stale = True

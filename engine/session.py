@@ -13,6 +13,7 @@ import structlog
 from engine.audio import AudioFrame, Chunk
 from engine.call import Call
 from engine.events import CallEnded, ChunkReady, Tag
+from engine.explanation import Explanation
 from engine.scorer import Lane, Scorer
 
 log = structlog.get_logger(__name__)
@@ -49,9 +50,9 @@ class Session:
         except Exception:  # noqa: BLE001 - one bad call ends itself, not the process
             self._fail(now)
 
-    def on_score(self, score: float, chunk: Chunk, now: float) -> None:
+    def on_score(self, score: float, chunk: Chunk, now: float, explanation: Explanation | None = None) -> None:
         try:
-            self.call.receive_score(score, chunk, now)
+            self.call.receive_score(score, chunk, now, explanation)
             if self.call.has_events:
                 self._drain(chunk.arrived)
         except Exception:  # noqa: BLE001

@@ -41,6 +41,7 @@ def call_config(settings: Settings, info: ModelInfo) -> CallConfig:
         no_audio_s=calls.no_audio_s,
         no_speech_s=calls.no_speech_s,
         score_interval_s=tags.score_interval_s,
+        unfamiliar=info.unfamiliar,
     )
 
 

@@ -42,14 +42,15 @@ class FakeModel:
         self.go.set()
         self.batches: list[int] = []
 
-    def step(self, audio: Any, state: Any) -> tuple[Any, Any]:
+    def judge(self, audio: Any, state: Any) -> tuple[Any, Any, Any]:
         self.go.wait(5)
         self.batches.append(len(audio))
         first = audio[:, 0].astype(np.float64)
         if (first == 999).any():
             raise RuntimeError("boom")
         after = state + first
-        return np.where(first == 998, np.nan, after).astype(np.float32), after
+        explanations = np.stack([first, -first, first > 0], axis=1)
+        return np.where(first == 998, np.nan, after).astype(np.float32), explanations, after
 
 
 class Caller:
@@ -57,11 +58,13 @@ class Caller:
 
     def __init__(self) -> None:
         self.scores: list[float] = []
+        self.explanations: list[Any] = []
         self.indexes: list[int] = []
         self.failures: list[str] = []
 
-    def on_score(self, score: float, chunk: Chunk, now: float) -> None:
+    def on_score(self, score: float, chunk: Chunk, now: float, explanation: Any) -> None:
         self.scores.append(score)
+        self.explanations.append(explanation)
         self.indexes.append(chunk.index)
 
     def on_failure(self, reason: str, now: float) -> None:
@@ -105,6 +108,7 @@ async def test_every_call_gets_its_own_scores_in_order(scorer: Scorer) -> None:
     for number, caller in enumerate(callers):
         assert caller.indexes == list(range(20))
         assert caller.scores == [(number + 1) * (k + 1) for k in range(20)]
+        assert caller.explanations == [[number + 1, -number - 1, 1]] * 20
 
 
 async def test_a_batch_never_holds_two_chunks_of_one_call(scorer: Scorer, model: FakeModel) -> None:

@@ -1,0 +1,134 @@
+"""What explains a call's score: running means by speech, and reasons that do not flicker."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from engine.audio import AudioFrame
+from engine.call import CallConfig
+from engine.events import REASONS, Tag, Verdict
+from engine.explanation import Explainer
+from tests.engine.test_call import CONFIG, POLICY, QUIET, SPEECH, Player
+
+NEVER = 1e12  # seconds: nothing is forgotten
+FAKE, HUMAN, UNCERTAIN = Verdict.DEEPFAKE_LIKELY, Verdict.HUMAN_LIKELY, Verdict.UNCERTAIN
+
+
+def told(explainer: Explainer, *agrees: float, real: float = 1.0) -> Explainer:
+    for share in agrees:
+        explainer.add((real, 2.0, share), 1.0)
+    return explainer
+
+
+def test_means_are_by_speech() -> None:
+    explainer = Explainer(None, NEVER, 2.0)
+    assert explainer.values is None
+    explainer.add((1.0, 4.0, 1.0), 0.3)
+    explainer.add((3.0, 0.0, 0.0), 0.1)
+    assert explainer.values == {"d_real": 1.5, "d_fake": 3.0, "agrees": 0.75}
+
+
+def test_what_is_long_ago_counts_less() -> None:
+    explainer = Explainer(None, 10.0, 2.0)
+    explainer.add((1.0, 1.0, 1.0), 10.0)
+    explainer.add((0.0, 0.0, 0.0), 10.0)
+    assert explainer.values is not None
+    assert explainer.values["d_real"] == pytest.approx(math.exp(-1) / (1 + math.exp(-1)), abs=1e-3)
+
+
+@pytest.mark.parametrize("strange", [(math.nan, 1.0, 1.0), (1.0, math.inf, 1.0)])
+def test_numbers_that_are_none_and_chunks_without_speech_say_nothing(strange: tuple[float, float, float]) -> None:
+    explainer = Explainer(1.0, NEVER, 0.0)
+    explainer.add(strange, 1.0)
+    explainer.add((9.0, 9.0, 0.0), 0.0)
+    assert explainer.values is None
+    assert explainer.reasons(FAKE) == ()
+
+
+def test_a_mean_that_disagrees_is_a_reason_to_doubt_a_verdict_only() -> None:
+    explainer = told(Explainer(None, NEVER, 2.0), 0, 0, 1)
+    assert explainer.reasons(FAKE) == explainer.reasons(HUMAN) == ("mean-disagrees",)
+    assert all(explainer.reasons(verdict) == () for verdict in Verdict if verdict not in (FAKE, HUMAN))
+
+
+def test_disagreement_begins_below_two_fifths_and_ends_at_three() -> None:
+    explainer = told(Explainer(None, NEVER, 0.0), 0, 0, 1, 1)  # a half
+    assert explainer.reasons(FAKE) == ("mean-disagrees",), "it was below before and the half does not end it"
+    told(explainer, 1)  # three fifths
+    assert explainer.reasons(FAKE) == ()
+    told(explainer, 0)  # a half again, from above
+    assert explainer.reasons(FAKE) == ()
+    told(explainer, 0, 0)  # three of eight
+    assert explainer.reasons(FAKE) == ("mean-disagrees",)
+
+
+def test_unfamiliar_is_far_from_people_and_from_fakes() -> None:
+    explainer = Explainer(1.5, NEVER, 0.0)
+    explainer.add((9.0, 1.4, 1.0), 1.0)
+    assert explainer.reasons(UNCERTAIN) == ()
+    explainer.add((9.0, 1.8, 1.0), 1.0)  # 1.6 on average
+    assert explainer.reasons(UNCERTAIN) == explainer.reasons(HUMAN) == ("unfamiliar-sound",)
+    explainer.add((9.0, 1.0, 1.0), 1.0)  # 1.4: below the threshold, not below nine tenths of it
+    assert explainer.reasons(UNCERTAIN) == ("unfamiliar-sound",)
+    explainer.add((9.0, 1.0, 1.0), 1.0)  # 1.3
+    assert explainer.reasons(UNCERTAIN) == ()
+
+
+def test_no_reason_before_enough_speech_and_none_without_a_threshold() -> None:
+    explainer = Explainer(1.0, NEVER, 2.0)
+    told(explainer, 0, real=9.0)
+    assert explainer.reasons(FAKE) == ()
+    assert told(explainer, 0, real=9.0).reasons(FAKE) == ("mean-disagrees", "unfamiliar-sound")
+    assert "unfamiliar-sound" not in told(Explainer(None, NEVER, 0.0), 0, real=99.0).reasons(FAKE)
+
+
+# --- in a call ------------------------------------------------------------------------------------------------------
+
+
+def play(
+    player: Player, chunks: int, score: float, explanation: tuple[float, float, float], samples: np.ndarray = SPEECH
+) -> list[Tag]:
+    """Chunks of 160 ms; the tags that they brought."""
+    before = len(player.tags)
+    for _ in range(chunks * 8):
+        player.now += 0.02
+        player.call.receive_frame(AudioFrame(samples, 8000, player.position), player.now)
+        player.position += 160
+        player.drain()
+        while player.chunks:
+            player.call.receive_score(score, player.chunks.pop(0), player.now, explanation)
+            player.drain()
+    return player.tags[before:]
+
+
+def test_a_call_publishes_what_explains_it() -> None:
+    player = Player()
+    assert player.tags[0].explanation is None
+    play(player, 10, -4.0, (1.25, 0.5, 1.0))
+    assert player.tags[-1].explanation == {"d_real": 1.25, "d_fake": 0.5, "agrees": 1.0}
+    assert player.tags[-1].reasons == ()
+
+
+def test_silence_explains_nothing() -> None:
+    player = Player()
+    play(player, 10, -4.0, (1.25, 0.5, 1.0), QUIET)
+    assert player.call.tag().explanation is None
+
+
+def test_a_reason_that_comes_makes_no_record_of_its_own() -> None:
+    """The same call with and without explanations has the same records but for what explains them."""
+    plain, doubtful = Player(), Player(CallConfig(policy=POLICY, model="m1", no_audio_s=5.0, unfamiliar=1.0))
+    assert CONFIG.policy == POLICY
+    want = play(plain, 60, -4.0, (0.5, 0.5, 1.0))
+    got = play(doubtful, 20, -4.0, (1.5, 1.5, 0.0)) + play(doubtful, 40, -4.0, (0.1, 0.1, 1.0))
+    assert [(t.kind, t.seq, t.tag) for t in got] == [(t.kind, t.seq, t.tag) for t in want]
+    assert any(t.reasons == ("mean-disagrees", "unfamiliar-sound") for t in got)
+    assert got[-1].reasons == ()
+
+
+def test_the_reasons_are_sentences() -> None:
+    assert "mean-disagrees" in REASONS
+    assert "unfamiliar-sound" in REASONS
