@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from string import Formatter
 from typing import Any
 
 from challenges.catalogue import CATALOGUE
@@ -17,6 +19,7 @@ from challenges.catalogue import CATALOGUE
 LANGUAGES = ("en", "es", "fr", "de")  # by their ISO 639-1 codes; the first is the default
 MIN_WORDS = 200
 DETAILED = frozenset({"foreign-phrase", "accent", "tune", "emotion", "rhythm", "noise-count"})  # contents that fill a {detail}
+COUNT_BLANKS = {"rhythm": {"first", "second"}, "noises": {"first", "second"}, "cough": {"times"}, "whistle": {"times"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,17 @@ def _check(language: Language) -> None:
     if not language.foreign:
         raise ValueError(f"language {language.code}: foreign is empty")
     for key, challenge in CATALOGUE.items():
-        instruction = language.instructions.get(key, "")
-        if not instruction or ("{detail}" in instruction) != (challenge.content in DETAILED):
-            raise ValueError(f"language {language.code}: instruction {key} is {instruction!r}")
+        blanks = {"detail"} if challenge.content in DETAILED else set()
+        _check_blanks(language.code, f"instruction {key}", language.instructions.get(key, ""), blanks)
+    for name, blanks in COUNT_BLANKS.items():
+        _check_blanks(language.code, name, getattr(language.counts, name), blanks)
+
+
+def _check_blanks(code: str, name: str, text: str, blanks: AbstractSet[str]) -> None:
+    """ValueError when `text` says nothing or has other {blanks} than these."""
+    try:
+        found = {field for _, field, _, _ in Formatter().parse(text) if field is not None}
+    except ValueError as error:
+        raise ValueError(f"language {code}: {name} is {text!r}: {error}") from None
+    if not text or found != blanks:
+        raise ValueError(f"language {code}: {name} is {text!r}; its blanks must be {sorted(blanks)}")
