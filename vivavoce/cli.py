@@ -27,8 +27,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("vivavoce.train", "train the detector from a corpus (extra: train)"),
     "evaluate": ("vivavoce.evaluate", "measure a model on a corpus split: EER, AUROC, minDCF, Cllr"),
     "export": ("vivavoce.export", "turn a training checkpoint into the ONNX file that serves (extra: train)"),
-    "bench": ("vivavoce.bench", "measure speed: the scorer alone, or live RTP calls"),
     "explain": ("vivavoce.explain", "fit what explains scores into a model's file (extra: train)"),
+    "bench": ("vivavoce.bench", "measure speed: the scorer alone, or live RTP calls"),
 }
 
 
