@@ -107,3 +107,13 @@ def test_digits_kept_are_bounded_and_the_last_ones() -> None:
         stream.receive_packet(RtpPacket(101, n, n * 800, SSRC, bytes([n % 16, 0x80, 3, 32])), 0.02 * n)
     assert len(stream.stats.digits) == MAX_DIGITS
     assert stream.stats.digits[-2:] == ["6", "7"]  # 199 is 7 modulo 16
+
+
+def test_what_we_send_is_never_adopted_though_it_be_sent_back_for_long_and_nobody_else_speaks() -> None:
+    stream = receiver()
+    stream.own_ssrc = 0xABCD
+    assert stream.receive_datagram(packet(0).serialize(), 0.0)
+    for number in range(200):
+        back = packet(number, ssrc=0xABCD).serialize()
+        assert stream.receive_datagram(back, 5.0 + number * 0.02) == []
+    assert (stream.ssrc, stream.stats.received, stream.stats.foreign) == (packet(0).ssrc, 1, 200)
