@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("vivavoce.evaluate", "measure a model on a corpus split: EER, AUROC, minDCF, Cllr"),
     "export": ("vivavoce.export", "turn a training checkpoint into the ONNX file that serves (extra: train)"),
     "explain": ("vivavoce.explain", "fit what explains scores into a model's file (extra: train)"),
+    "quantize": ("vivavoce.quantize", "make the static int8 form of a model, which is faster (extra: train)"),
     "bench": ("vivavoce.bench", "measure speed: the scorer alone, or live RTP calls"),
 }
 
