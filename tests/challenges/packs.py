@@ -35,7 +35,7 @@ def make_pack(folder: Path, names: Iterable[str], seconds: float = 0.4) -> dict[
     for index, name in enumerate(names):
         files = {}
         for rate in RATES:
-            digest = write_wav(folder / f"{rate}/{name}.wav", tone(rate, seconds, hz=300 + 10 * index), rate)
+            digest = write_wav(folder / f"{rate}/{name}.wav", tone(rate, seconds, hz=300 + 10 * (index % 200)), rate)
             files[str(rate)] = {"file": f"{rate}/{name}.wav", "sha256": digest}
         clips[name] = {"text": name.rsplit("/", 1)[-1], "voice": "tone", "files": files}
     manifest = {"schema": 1, "voice": "tone", "rates": list(RATES), "level_dbfs": -20, "clips": clips}
