@@ -1,0 +1,206 @@
+"""Train the student on a teacher's vectors: `python -m models.identity.train CORPUS CACHE TEACHER OUT` (extra: train).
+
+Every crop of a second or three, through a random telephone line, is to land where the teacher put the whole clean clip
+(made fit for telling people apart, `space.py`); and crops of one person are to stay together (additive angular margin).
+CACHE is the detector's 8 kHz cache of `train` and `dev`, TEACHER what teacher.py wrote. Stops by the clock; resumes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import dataclass
+from math import cos, pi
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.channel import ChannelConfig, apply, draw
+from models.dataset import read_noises
+from models.identity.data import Item, dev_sides, load_items
+from models.identity.embed import RATE, Samples
+from models.identity.net import NetConfig, VoiceNet
+from models.identity.trials import Side, figures, pairs
+
+LINE = ChannelConfig(clean=0.2, noise=0.5, snr_low_db=6.0, g711=0.6, band=0.4, room=0.15, loss=0.1)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    rows: int = 48
+    shortest_s: float = 1.5
+    longest_s: float = 3.2
+    rate: float = 2e-3
+    decay: float = 0.02
+    margin: float = 0.2
+    scale: float = 24.0
+    people: float = 0.15  # weight of the margin loss
+    relations: float = 4.0  # weight of the pairwise similarities
+    average: float = 0.995  # of the weights, per step
+
+
+class Batches:
+    """Random crops with what they should become."""
+
+    def __init__(self, items: list[Item], corpus: Path, config: TrainConfig, seed: int) -> None:
+        self._items, self._config, self._rng = items, config, np.random.default_rng(seed)
+        self._noises, self._rooms = read_noises(corpus / "noise", hold_out=False)
+        group = np.unique([item.group for item in items], return_inverse=True)[1]
+        weight = np.bincount(group)[group] ** -0.5  # between equal groups and equal clips
+        self._odds = weight / weight.sum()
+
+    def draw(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Audio float [B, n], targets [B, d], people [B] (-1: nobody in particular)."""
+        c, rng = self._config, self._rng
+        size = int(rng.uniform(c.shortest_s, c.longest_s) * RATE)
+        chosen = [self._items[i] for i in rng.choice(len(self._items), c.rows, p=self._odds)]
+        audio = np.stack([self._crop(item, size) for item in chosen])
+        targets = torch.from_numpy(np.stack([item.target for item in chosen]))
+        return torch.from_numpy(audio).float(), targets, torch.tensor([item.person for item in chosen])
+
+    def _crop(self, item: Item, size: int) -> Samples:
+        rng = self._rng
+        whole = item.variants[int(rng.integers(len(item.variants))) if rng.random() < 0.5 else 0]
+        if len(whole) < size:
+            whole = np.tile(whole, -(-size // len(whole)))
+        start = int(rng.integers(len(whole) - size + 1))
+        line = draw(LINE, rng, len(self._noises), len(self._rooms))
+        return apply(whole[start : start + size], line, self._noises, self._rooms)
+
+
+class Objective(nn.Module):
+    """Cosine to the teacher, likeness of the batch's similarities, and angular margin over people."""
+
+    def __init__(self, people: int, size: int, config: TrainConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.centres = nn.Parameter(torch.randn(people, size) * 0.1)
+
+    def forward(self, vectors: Tensor, targets: Tensor, people: Tensor) -> Tensor:
+        near = (1 - (vectors * targets).sum(1)).mean()
+        alike = ((vectors @ vectors.T - targets @ targets.T) ** 2).mean()
+        known = people >= 0
+        loss = near + self.config.relations * alike
+        if bool(known.any()):
+            loss = loss + self.config.people * self._margin(vectors[known], people[known])
+        return loss
+
+    def _margin(self, vectors: Tensor, people: Tensor) -> Tensor:
+        """Deng et al., ArcFace, 2019."""
+        cosine = vectors @ F.normalize(self.centres, dim=1).T
+        own = cosine.gather(1, people[:, None]).clamp(-0.999, 0.999)
+        harder = torch.cos(torch.acos(own) + self.config.margin)
+        return F.cross_entropy(self.config.scale * cosine.scatter(1, people[:, None], harder), people)
+
+
+@torch.no_grad()
+def embed_sides(net: VoiceNet, sides: list[Side]) -> NDArray[np.float64]:
+    """Unit vectors [sides, d] of sides of one length."""
+    net.eval()
+    audio = torch.from_numpy(np.stack([side.samples for side in sides])).float()
+    return torch.cat([net(part) for part in torch.split(audio, 32)]).double().numpy()
+
+
+def check(net: VoiceNet, sides: list[Side]) -> dict[str, float | int]:
+    vectors, of = embed_sides(net, sides), pairs(sides)
+    return figures((vectors[of.first] * vectors[of.second]).sum(1), of)
+
+
+class Run:
+    """Weights, their running average, optimiser and clock; saved and found again in one file."""
+
+    def __init__(self, out: Path, items: list[Item], config: TrainConfig, minutes: float) -> None:
+        self.path, self.config, self.budget_s = out / "run.pt", config, minutes * 60
+        shape = NetConfig(vector=len(items[0].target))
+        people = max(item.person for item in items) + 1
+        self.net, self.mean = (VoiceNet(shape).to(memory_format=torch.channels_last) for _ in range(2))  # type: ignore[call-overload]
+        self.mean.load_state_dict(self.net.state_dict())
+        self.objective = Objective(people, shape.vector, config)
+        parameters = [*self.net.parameters(), *self.objective.parameters()]
+        self.optimizer = torch.optim.AdamW(parameters, lr=config.rate, weight_decay=config.decay)
+        self.spent_s, self.steps, self.best = 0.0, 0, float("inf")
+        if self.path.is_file():
+            self._resume(torch.load(self.path, weights_only=True))
+
+    def _resume(self, saved: dict[str, object]) -> None:
+        for name in ("net", "mean", "objective", "optimizer"):
+            getattr(self, name).load_state_dict(saved[name])
+        self.spent_s, self.steps, self.best = (float(saved[k]) for k in ("spent_s", "steps", "best"))  # type: ignore[arg-type, assignment]
+
+    def save(self) -> None:
+        state = {name: getattr(self, name).state_dict() for name in ("net", "mean", "objective", "optimizer")}
+        torch.save(state | {"spent_s": self.spent_s, "steps": self.steps, "best": self.best}, self.path)
+
+    def step(self, batch: tuple[Tensor, Tensor, Tensor]) -> float:
+        began = time.monotonic()
+        audio, targets, people = batch
+        done = self.spent_s / self.budget_s
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.rate * min(1.0, (self.steps + 1) / 100) * (0.5 + 0.5 * cos(pi * min(1.0, done)) + 1e-3)
+        self.net.train()
+        with torch.no_grad():
+            mel = self.net.features(audio)
+        with torch.autocast("cpu", torch.bfloat16):
+            raw = self.net.raw(mel)
+        loss: Tensor = self.objective(F.normalize(raw.float(), dim=-1), targets, people)
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
+        self.optimizer.step()
+        self._average()
+        self.steps += 1
+        self.spent_s += time.monotonic() - began
+        return float(loss.detach())
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        keep = min(self.config.average, (1 + self.steps) / (10 + self.steps))
+        for slow, fast in zip(self.mean.state_dict().values(), self.net.state_dict().values(), strict=True):
+            if slow.dtype.is_floating_point:
+                slow.lerp_(fast, 1 - keep)
+
+
+def train(run: Run, batches: Batches, dev: list[Side], out: Path, every_s: float = 150) -> None:
+    """Until the clock has run out; `out/best.pt` is the average with the least EER on dev."""
+    since, losses = run.spent_s, []
+    while run.spent_s < run.budget_s:
+        losses.append(run.step(batches.draw()))
+        if run.spent_s - since < every_s and run.spent_s < run.budget_s:
+            continue
+        since, found = run.spent_s, check(run.mean, dev)
+        cost = found["eer_capped"] + found["eer_capped_same_repository"]
+        line = {"minutes": round(run.spent_s / 60, 1), "steps": run.steps, "loss": round(float(np.mean(losses)), 4)} | found
+        with (out / "log.jsonl").open("a") as log:
+            log.write(json.dumps(line) + "\n")
+        print(line, flush=True)
+        losses.clear()
+        if cost <= run.best:
+            run.best = cost
+            torch.save(run.mean.state_dict(), out / "best.pt")
+        run.save()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("corpus", "cache", "teacher", "out"):
+        parser.add_argument(name, type=Path)
+    parser.add_argument("--minutes", type=float, default=45)
+    parser.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args()
+    torch.manual_seed(args.seed)
+    torch.set_num_threads(1)
+    args.out.mkdir(parents=True, exist_ok=True)
+    config = TrainConfig()
+    items = load_items(args.corpus, args.cache, args.teacher)
+    print(f"{len(items)} clips, {max(i.person for i in items) + 1} people and speeds", flush=True)
+    run = Run(args.out, items, config, args.minutes)
+    train(run, Batches(items, args.corpus, config, args.seed + run.steps), dev_sides(args.corpus, args.cache), args.out)
+
+
+if __name__ == "__main__":
+    main()
