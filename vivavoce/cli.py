@@ -26,7 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "data": ("vivavoce.data", "look at a data set on disk: what is there, and what is wrong"),
     "train": ("vivavoce.train", "train the detector from a corpus (extra: train)"),
     "evaluate": ("vivavoce.evaluate", "measure a model on a corpus split: EER, AUROC, minDCF, Cllr"),
-    "evaluate-identity": ("vivavoce.evaluate_identity", "measure the voice model on a corpus split: EER of same against other person"),
+    "evaluate-identity": ("vivavoce.evaluate_identity", "measure the voice model: EER of one person against others"),
     "export": ("vivavoce.export", "turn a training checkpoint into the ONNX file that serves (extra: train)"),
     "explain": ("vivavoce.explain", "fit what explains scores into a model's file (extra: train)"),
     "quantize": ("vivavoce.quantize", "make the static int8 form of a model, which is faster (extra: train)"),

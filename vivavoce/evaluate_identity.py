@@ -19,7 +19,7 @@ from models.identity.embed import DEFAULT_WEIGHTS, LEAST_S, Samples, VoiceEmbedd
 from models.identity.trials import Side, figures, pairs, sides, through_g711
 from models.metrics import cllr
 
-HELP = "measure the voice model on a corpus split: EER of same against other person"
+HELP = "measure the voice model: EER of one person against others"
 SECONDS = (1.5, 3.0, 6.0)
 APART = ("whispering", "singing_note", "sustained_vowel", "high_pitch", "screaming", "breathy_voice")  # no ordinary speech
 
