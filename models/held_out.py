@@ -4,8 +4,8 @@ Which they are stands in models.copies.HELD_OUT, next to the plan of training. A
 [n] at 16 kHz in [-1, 1] and a random generator, and returns the same length.
 
 Paths: Griffin and Lim's phase recovery (models.vocoders), a homomorphic vocoder after Oppenheim (1969) whose
-minimum-phase responses are laid down pitch period by pitch period, and Lyra V2, a streaming neural codec (SoundStream's
-encoder and residual quantiser, Zeghidour 2021, with a GAN decoder) from TFLite files.
+minimum-phase responses are laid down pitch period by pitch period, a neural source-filter model (models.nsf), and Lyra
+V2, a streaming neural codec (SoundStream's encoder and residual quantiser, Zeghidour 2021, with a GAN decoder).
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from models.vocoders import FRAME_MS, RATE, Signal, Vocoder, fit_length, griffin
 
 WINDOW, HOP, FFT = 512, int(RATE * FRAME_MS / 1000), 1024  # samples
 LYRA_FILES = ("soundstream_encoder.tflite", "quantizer.tflite", "lyragan.tflite")
-LYRA_FRAME, LYRA_QUANTISERS = 320, 46  # samples in 20 ms; the model's own
+NSF_FILE = "hn_nsf.pt"
+LYRA_FRAME = 320  # samples in 20 ms
 LYRA_DELAY = 2 * LYRA_FRAME  # samples of silence behind the clip, so that its end comes out too
 LYRA_DEPTHS = (16, 30, 46)  # quantisers in use: 3.2, 6 and 9.2 kbit/s
 
@@ -121,8 +122,12 @@ def aligned(made: Signal, original: Signal, most: int = LYRA_DELAY) -> Signal:
 
 
 def held_out_vocoders(weights: Path | None) -> dict[str, Vocoder]:
-    """The paths of models.copies.HELD_OUT by name; Lyra only where its weights are (`weights`: folder of the vocoders)."""
+    """The paths of models.copies.HELD_OUT by name; the trained ones only where their weights are (`weights`: a folder)."""
     paths: dict[str, Vocoder] = {"griffin-lim": griffin_lim, "cepstral": cepstral}
+    if weights is not None and (weights / NSF_FILE).is_file():
+        from models.nsf import SourceFilter  # needs torch
+
+        paths["hn-nsf"] = SourceFilter(weights / NSF_FILE)
     if weights is not None and all((weights / name).is_file() for name in LYRA_FILES):
         paths["lyra"] = Lyra(weights)
     return paths

@@ -15,7 +15,7 @@ pytest.importorskip("pyworld", reason="copy-synthesis needs the extra 'train'")
 
 from connectors.g711 import decode_mu_law
 from engine.config import load_settings
-from models.copies import HELD_OUT, NEURAL_CODEC
+from models.copies import HELD_OUT, NEURAL_CODEC, CopyPlan
 from models.held_out import held_out_vocoders
 from models.store import AudioStore
 from tests.connectors.test_files import write_wav
@@ -79,7 +79,8 @@ def test_figures_of_pairs_by_path_and_pooled_without_the_codec() -> None:
     assert (a["low"], a["high"]) == (pytest.approx(2 / (2 + 3.841459)), 1.0)
     assert (pooled["bonafide"], pooled["spoof"], pooled["auroc"]) == (2, 4, pytest.approx(5 / 8))  # 1 > 0, -2.5; 3 > 0, 2, -2.5
     assert (pooled["told_apart"], pooled["caught"]) == (0.75, 0.25)
-    assert pooled["kind"] == "all but neural codec"
+    assert (pooled["kind"], pooled["mean_eer"]) == ("all but neural codec", (0.5 + found["b"]["eer"]) / 2)
+    assert "mean_eer" not in a
 
 
 def test_without_other_paths_nothing_is_pooled() -> None:
@@ -123,6 +124,20 @@ def test_a_second_run_makes_nothing_and_says_the_same(
     assert evaluate(capsys, corpus, "--copies")[0] == first
     fewer, _ = evaluate(capsys, corpus, "--copies", "--limit", "2")
     assert fewer["copies"]["G.711 mu-law"][POOLED]["bonafide"] <= 2
+
+
+def test_what_else_the_cache_holds_changes_nothing(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (corpus / "manifest.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    little = CopyPlan({"cepstral": 1 / 60})  # one clip's worth: which one depends on what there is to choose from
+    monkeypatch.setattr("models.copies.HELD_OUT_PLAN", little)
+    fresh = [
+        copy_trials.prepare(corpus, part, "eval", tmp_path / name, tmp_path)[1] for name, part in (("a", rows), ("b", rows[2:]))
+    ]
+    again = [copy_trials.prepare(corpus, part, "eval", tmp_path / "c", tmp_path)[1] for part in (rows, rows[2:])]
+    for one, other in zip(fresh, again, strict=True):
+        assert sorted(e.key for e in one) == sorted(e.key for e in other)
+        assert sum(e.copy for e in one) == 1
 
 
 def test_another_manifest_is_another_cache(corpus: Path, tmp_path: Path) -> None:

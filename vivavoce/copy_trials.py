@@ -41,13 +41,16 @@ class Pair:
     copy: float
 
 
-def prepare(folder: Path, rows: Sequence[dict[str, str]], split: str, cache: Path, vocoders: Path) -> AudioStore:
+def prepare(
+    folder: Path, rows: Sequence[dict[str, str]], split: str, cache: Path, vocoders: Path
+) -> tuple[AudioStore, list[Entry]]:
     """The real clips of `rows` and their copies at 8 kHz, made where the cache lacks them. Stopped, it goes on there.
 
-    ValueError when the extra is not installed or there is no real clip long enough.
+    What else the cache holds is not among the entries: they depend on `rows` only. Paths without weights are named on
+    stderr. ValueError when the extra is not installed or there is no real clip long enough.
     """
     try:
-        from models.copies import HELD_OUT_PLAN, add_copies, add_originals
+        from models.copies import HELD_OUT, HELD_OUT_PLAN, add_copies, add_originals
         from models.corpus import clip_of
         from models.held_out import held_out_vocoders
         from models.store import AudioStore
@@ -60,22 +63,21 @@ def prepare(folder: Path, rows: Sequence[dict[str, str]], split: str, cache: Pat
     seal = zlib.crc32((folder / "manifest.csv").read_bytes(), HELD_OUT_PLAN.seed)
     store = AudioStore(cache / f"copies-{split}-{seal:08x}")  # another corpus under the same names is another cache
     add_originals(store, clips)
-    add_copies(store, clips, HELD_OUT_PLAN, vocoders, held_out_vocoders(vocoders if vocoders.is_dir() else None))
-    return store
+    paths = held_out_vocoders(vocoders if vocoders.is_dir() else None)
+    if missing := sorted(set(HELD_OUT) - set(paths)):
+        print(f"no copies by {', '.join(missing)}: their weights are not in {vocoders}", file=sys.stderr)
+    add_copies(store, clips, HELD_OUT_PLAN, vocoders, paths)
+    wanted = {(clip.name, f"copy:{path}") for clip, path in HELD_OUT_PLAN.jobs(clips) if path in paths}
+    wanted |= {(clip.name, "") for clip in clips}
+    return store, [entry for entry in store.entries if (entry.source, entry.generator) in wanted]
 
 
 def measure(
-    rows: Sequence[dict[str, str]], store: AudioStore, codecs: Sequence[Codec], settings: Settings, model: Any
+    store: AudioStore, entries: Sequence[Entry], codecs: Sequence[Codec], settings: Settings, model: Any
 ) -> dict[str, Any]:
-    """The figures of the real clips among `rows` by codec and path. Paths without copies are named on stderr."""
+    """The figures by codec and path."""
     from models.copies import HELD_OUT, NEURAL_CODEC
-    from models.corpus import clip_of
 
-    names = {clip_of(row, Path(), row["path"]).name for row in rows}
-    made = {entry.generator.removeprefix("copy:") for entry in store.entries if entry.copy}
-    if missing := sorted(set(HELD_OUT) - made):
-        print(f"no copies by {', '.join(missing)}: no weights in the folder of --vocoders", file=sys.stderr)
-    entries = [e for e in store.entries if e.source in names and (not e.copy or e.generator.removeprefix("copy:") in HELD_OUT)]
     out: dict[str, Any] = {}
     for codec in codecs:
         pairs = score(store, entries, codec, settings, model)
@@ -106,11 +108,19 @@ def score(store: AudioStore, entries: Sequence[Entry], codec: Codec, settings: S
 
 
 def figures(pairs: Sequence[Pair], kinds: Mapping[str, str], threshold: float, apart: str) -> dict[str, Any]:
-    """Per path and pooled over the paths whose kind is not `apart`. Every real clip counts once. Rates 0-1."""
-    groups = {path: [p for p in pairs if p.path == path] for path in dict.fromkeys(p.path for p in pairs)}
-    if pooled := [p for p in pairs if kinds[p.path] != apart]:
-        groups[POOLED] = pooled
-    return {name: {"kind": kinds.get(name, f"all but {apart}"), **_figures(group, threshold)} for name, group in groups.items()}
+    """Per path, and pooled over the paths whose kind is not `apart`. Rates 0-1.
+
+    A path's real clips are those it copied, each counted once. Pooled, paths weigh by their copies; `mean_eer` is the
+    mean over the paths instead.
+    """
+    out: dict[str, Any] = {}
+    for path in dict.fromkeys(p.path for p in pairs):
+        out[path] = {"kind": kinds[path], **_figures([p for p in pairs if p.path == path], threshold)}
+    pooled = [p for p in pairs if kinds[p.path] != apart]
+    if pooled:
+        mean = float(np.mean([row["eer"] for row in out.values() if row["kind"] != apart]))
+        out[POOLED] = {"kind": f"all but {apart}", **_figures(pooled, threshold), "mean_eer": mean}
+    return out
 
 
 def _figures(pairs: Sequence[Pair], threshold: float) -> dict[str, Any]:

@@ -91,8 +91,8 @@ def _trials(rows: list[dict[str, str]]) -> list[tuple[str, list[dict[str, str]]]
 
 
 def _copies(rows: list[dict[str, str]], args: argparse.Namespace, settings: Settings, model: Any) -> dict[str, Any]:
-    store = copy_trials.prepare(args.corpus, rows, args.split, args.cache, args.vocoders)
-    found = copy_trials.measure(rows, store, args.codec or ("pcmu",), settings, model)
+    store, entries = copy_trials.prepare(args.corpus, rows, args.split, args.cache, args.vocoders)
+    found = copy_trials.measure(store, entries, args.codec or ("pcmu",), settings, model)
     return {CONDITION_NAMES[codec]: paths for codec, paths in found.items()}
 
 

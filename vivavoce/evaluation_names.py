@@ -71,6 +71,7 @@ NAMES: dict[str, str] = {
     "caught": "share of fakes at or below it",
     # copies
     "kind": "what sort of synthesis the path is; `pooled` is over all paths but neural codecs",
+    "mean_eer": "mean of the pooled paths' EERs: each path weighs the same",
     "told_apart": "share of copies whose score is below that of their own original",
     # the grid
     "group": "telephone, or the corruptions of Li et al.",
