@@ -55,7 +55,7 @@ def measure(calls: int = 1024, batch: int = 64, rounds: int = 15, model_path: st
         before = time.process_time()
         for slots in groups:
             audio = np.take(MU_LAW, packets[slots.start : slots.stop], mode="clip")
-            _, state = model.step(audio, store.gather(slots))
+            _, _, state = model.judge(audio, store.gather(slots))
             store.scatter(slots, state)
         if index:  # the first round warms up
             costs.append(time.process_time() - before)
