@@ -60,7 +60,19 @@ def train_and_choose(places: Places, config: TrainConfig, stores: tuple[AudioSto
     held_out, _ = read_noises(places.corpus / "noise", hold_out=True)
     dev = Dev(stores[1], read_corpus(places.corpus, ["dev"]), held_out)
     sampler = Sampler(stores[0], config.batch, config.channel, noises, rooms)
-    return Trainer(config, sampler, dev, places.run).run()
+    if not wants_second_opinion(config):
+        return Trainer(config, sampler, dev, places.run).run()
+    from models.second_opinion.tune import Tuner  # needs the extra ssl, as does everything in that folder
+
+    return Tuner(config, sampler, dev, places.run).run()
+
+
+def wants_second_opinion(config: TrainConfig) -> bool:
+    """Whether a recipe is for the heavier model of models/second_opinion. ValueError for a kind nobody knows."""
+    kind = config.model.get("kind")
+    if kind not in (None, "ssl"):
+        raise ValueError(f"[model]: unknown kind {kind!r}; 'ssl', or none for the streaming model")
+    return kind == "ssl"
 
 
 def recordings(store: AudioStore, clips: Sequence[Clip]) -> list[Recording]:
@@ -102,10 +114,28 @@ def ship(model: StreamingConformer, places: Places, dev: AudioStore, provenance:
     flops = load_info(description).flops_per_chunk  # counted by the export
     final = _info(places.weights.stem, calibration, thresholds, provenance)
     save_info(replace(final, flops_per_chunk=flops), description)
-    places.run.mkdir(parents=True, exist_ok=True)
-    (places.run / "dev_figures.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
-    (places.run / "dev_figures.md").write_text(report.as_text(found), encoding="utf-8")
+    _write_figures(found, places.run)
     return found
+
+
+def ship_second_opinion(
+    best: Path, places: Places, config: TrainConfig, stores: tuple[AudioStore, AudioStore]
+) -> dict[str, Any]:
+    """Calibrate a fine-tuned model on dev and write it as one file. Returns dev's figures."""
+    from models.second_opinion.ship import calibrated, finished
+
+    opinion = finished(best, int(config.batch.crop_s * RATE), places.weights.stem, config.device)
+    held_out, _ = read_noises(places.corpus / "noise", hold_out=True)
+    found = calibrated(opinion, trials_of(stores[1], read_corpus(places.corpus, ["dev"])), held_out)
+    opinion.save(places.weights, {**provenance_of(best, stores), "dev": headline(found)})
+    _write_figures(found, places.run)
+    return found
+
+
+def _write_figures(found: dict[str, Any], run: Path) -> None:
+    run.mkdir(parents=True, exist_ok=True)
+    (run / "dev_figures.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+    (run / "dev_figures.md").write_text(report.as_text(found), encoding="utf-8")
 
 
 def measure(weights: Path, places: Places, split: str) -> dict[str, Any]:
@@ -169,6 +199,13 @@ def asdict_plain(value: Any) -> dict[str, Any]:
 
 def from_corpus(places: Places, config: TrainConfig) -> dict[str, Any]:
     """The whole road: corpus in, calibrated weights out. Returns dev's figures."""
+    heavier = wants_second_opinion(config)
+    if heavier:
+        from models.second_opinion.tune import check
+
+        check(config)  # before the hour that the caches take
     stores = prepare(places)
     best = train_and_choose(places, config, stores)
+    if heavier:
+        return ship_second_opinion(best, places, config, stores)
     return ship(load_averaged(best), places, stores[1], provenance_of(best, stores))

@@ -16,6 +16,7 @@ EPILOG = """\
 Stages, each resumed where an earlier run stopped: bring the corpus to 8 kHz; copy its real speech with vocoders;
 run everything through speech codecs; train with random telephone channels; choose a checkpoint on dev; export to
 ONNX, proved equal to torch; calibrate and set thresholds on dev. Figures end in RUN/dev_figures.md.
+A CONFIG with `[model] kind = "ssl"` fine-tunes a second opinion instead (extra: ssl; one .pt file is written).
 """
 
 
@@ -68,16 +69,19 @@ def run(args: argparse.Namespace) -> int:
     if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
         raise ConfigError(f"training needs {', '.join(missing)}: install the extra with pip install 'vivavoce[train]'")
     os.environ.setdefault("OMP_NUM_THREADS", str(args.threads or 1))
-    from models.recipe import Places, from_corpus
+    from models.recipe import Places, from_corpus, wants_second_opinion
     from models.report import as_text
     from models.train import load_config, shortened
 
     config = shortened(load_config(args.config), args.steps)
     chosen = {name: getattr(args, name) for name in ("seed", "device", "threads") if getattr(args, name) is not None}
     vocoders = args.vocoders if (args.vocoders / "hifigan_v3_fp16.tflite").is_file() else None
-    weights = args.out or args.run / f"{args.run.name}.onnx"
+    heavier = wants_second_opinion(config)
+    if heavier and importlib.util.find_spec("transformers") is None:
+        raise ConfigError("this recipe needs transformers: install the extra with pip install 'vivavoce[train,ssl]'")
+    weights = args.out or args.run / f"{args.run.name}{'.pt' if heavier else '.onnx'}"
     places = Places(args.corpus, vocoders, args.run, args.cache, weights)
     found = from_corpus(places, replace(config, **chosen))
     print(as_text(found))
-    print(f"weights: {weights} and {weights.with_suffix('.json')}")
+    print(f"weights: {weights}" + ("" if heavier else f" and {weights.with_suffix('.json')}"))
     return 0
