@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -170,6 +171,8 @@ def test_one_report_holds_all_and_explains_every_name(
     html = (tmp_path / "r.html").read_text()
     for words in ("time to detect", "Who is accused", "Real clips against copies", "Robustness", "What the figures mean"):
         assert words in html, words
+    for drawing in html.split("<svg")[1:]:
+        ElementTree.fromstring("<svg" + drawing.split("</svg>")[0] + "</svg>")
 
 
 def test_the_terminal_shows_copies_by_path(capsys: pytest.CaptureFixture[str], corpus: Path) -> None:

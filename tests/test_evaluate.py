@@ -52,6 +52,9 @@ def test_figures_by_length_call_and_source(capsys: pytest.CaptureFixture[str], c
     assert found["all"]["whole"]["bonafide"] == 8
     assert found["all"]["10 s call"]["bonafide"] == 2
     assert found["families"]["tts"]["clips"] == 4
+    assert (found["time to detect"]["whole"]["spoof"], found["false alarms"]["10 s call"]["trials"]) == (4, 2)
+    assert found["false alarms"]["whole"]["hours"] == pytest.approx(8 * 3 / 3600, rel=0.6)  # of 24 s, what is speech
+    assert found["subgroups"]["language"]["groups"]["en"]["clips"] == 8
     assert set(found["at the shipped threshold"]["whole"]) == {"false positives", "caught"}
 
 

@@ -15,7 +15,7 @@ COLOURS = ("#1b6ca8", "#c2511d", "#3f7d3a", "#7a4fa0")
 STYLE = """body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color:#222}
 table{border-collapse:collapse;margin:1rem 0}td,th{padding:.2rem .6rem;text-align:right;border-bottom:1px solid #ddd}
 td:first-child,th:first-child{text-align:left}svg{max-width:100%;height:auto}svg text{font:12px system-ui,sans-serif}
-h2{margin-top:2rem}.cell{min-width:4rem}"""
+.names td,.names th{text-align:left}h2{margin-top:2rem}.cell{min-width:4rem}"""
 
 
 def page(report: dict[str, Any], scored: Sequence[tuple[str, Sequence[Scored]]]) -> str:

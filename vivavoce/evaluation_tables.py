@@ -15,10 +15,10 @@ Bar = tuple[str, float, tuple[float, float] | None]  # name, share, its interval
 SHOWN_CLIPS = 8  # of a subgroup, from which it has a bar
 
 
-def _table(heads: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
+def _table(heads: Iterable[str], rows: Iterable[Sequence[str]], kind: str = "figures") -> str:
     head = "".join(f"<th>{escape(h)}</th>" for h in heads)
     lines = ["<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows]
-    return f"<table><tr>{head}</tr>{''.join(lines)}</table>"
+    return f'<table class="{kind}"><tr>{head}</tr>{"".join(lines)}</table>'
 
 
 def _percent(share: float) -> str:
@@ -121,4 +121,4 @@ def copies(paths: Mapping[str, Any]) -> str:
 
 
 def names(meanings: Mapping[str, str]) -> str:
-    return _table(("figure", "meaning"), meanings.items())
+    return _table(("figure", "meaning"), meanings.items(), "names")
