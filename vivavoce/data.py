@@ -1,8 +1,9 @@
-"""`vivavoce data check`: what a data set on disk holds, and what is wrong with it."""
+"""`vivavoce data check`: what a data set on disk holds, and what is wrong with it. `select`: a part that stands for it."""
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import sys
 from collections import Counter
@@ -12,6 +13,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from engine.errors import ConfigError
 from models.corpus import SPLITS, Clip
 from models.datasets import READERS
 from models.datasets.check import Findings, check
@@ -38,14 +40,53 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--audio", action="store_true", help="open every header too: hours, and files that cannot be read")
     add("--show", type=int, default=10, metavar="N", help="name at most N faults of a sort; 0 for all (default: 10)")
     add("--json", action="store_true", help="print one JSON object")
+    _configure_select(commands)
+
+
+def _configure_select(commands: Any) -> None:
+    sub = commands.add_parser(
+        "select",
+        help="a share of a manifest that stands for the whole (extra: train)",
+        description="Choose training clips by a model's embeddings: people nearest to their mean, fakes nearest to the\n"
+        "centres of their clusters, clips that the model gets wrong last. `vivavoce train --manifest FILE` trains on them.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = sub.add_argument
+    add("manifest", type=Path, metavar="MANIFEST", help="CSV with path and label; rows of split train or of none count")
+    add("--share", type=float, required=True, metavar="X", help="of each class, above 0 and at most 1")
+    add("--out", type=Path, required=True, metavar="FILE", help="manifest to write; paths relative to its folder")
+    add("--model", type=Path, metavar="FILE", help="whose embeddings (default: the weights that ship)")
+    add("--clusters", type=int, default=8, metavar="N", help="clusters of fakes (default: 8)")
+    add("--random", type=int, metavar="SEED", help="by lot instead, as many of each class: what to compare with")
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.what == "select":
+        return _select(args)
     if args.show < 0:
         raise ValueError(f"--show {args.show} must be at least 0")
     findings = check(args.root, args.kind, audio=args.audio, progress=_bar)
     print(json.dumps(report(findings, args.show), indent=1) if args.json else table(findings, args.show))
     return 1 if findings.faults else 0
+
+
+def _select(args: argparse.Namespace) -> int:
+    if importlib.util.find_spec("scipy") is None:
+        raise ConfigError("selecting needs scipy: install the extra with pip install 'vivavoce[train]'")
+    from models import coreset
+    from models.runtime import load_model
+
+    if args.clusters < 1:
+        raise ValueError(f"--clusters {args.clusters} must be at least 1")
+    rows, clips = coreset.read_rows(args.manifest)
+    if args.random is not None:
+        picked = coreset.choose_at_random(clips, args.share, args.random)
+    else:
+        picked = coreset.choose(load_model(args.model), clips, args.share, args.clusters)
+    coreset.write_rows([rows[i] for i in picked], args.manifest, args.out)
+    people = sum(clips[i].bonafide for i in picked)
+    print(f"{args.out}: {people} bona fide and {len(picked) - people} spoof of {len(clips)} clips")
+    return 0
 
 
 def _bar(clips: Iterable[Clip], what: str) -> Iterable[Clip]:
