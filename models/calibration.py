@@ -19,6 +19,11 @@ class Calibration:
     growth: float
     cap_s: float
 
+    @property
+    def boundary(self) -> float:
+        """The raw mean score at which the LLR is 0, however much speech there was."""
+        return -self.offset / self.slope if self.slope else 0.0
+
     def llr(self, mean_score: float, speech_s: float) -> float:
         """LLR of a call whose chunk scores average to `mean_score` over `speech_s` seconds of net speech."""
         evidence = math.pow(min(max(speech_s, 0.0), self.cap_s), self.growth)

@@ -47,9 +47,8 @@ def choose(model: OnnxModel, clips: Sequence[Clip], share: float, clusters: int)
     heard = list(hear(model, clips, [TELEPHONE]))
     if not heard:
         raise ValueError("no speech is found in any clip")
-    calibration = model.info.calibration
     people = np.array([h.clip.bonafide for h in heard])
-    said = np.array([h.score for h in heard]) > -calibration.offset / calibration.slope
+    said = np.array([h.score for h in heard]) > model.info.calibration.boundary
     picked = collapse.select(
         np.stack([h.centre for h in heard]), people, share, clusters=clusters, correct=said == people
     )

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from models import collapse
 from models.calibrate import CONDITIONS
-from models.corpus import read_corpus
+from models.corpus import Clip, read_corpus
 from models.dataset import read_noises
 from models.embeddings import Heard, hear, running
 from models.explain_graph import attach
@@ -38,7 +38,7 @@ class Statistics:
     clusters: Floats  # [K, H] centres of the fakes
     scale: float  # Euclidean distance that counts as 1
     boundary: float  # raw score above which the network says "person"
-    unfamiliar: float = float("inf")  # running distance to what is nearest, above which a call is like nothing known
+    unfamiliar: float | None = None  # running distance to what is nearest, above which a call is like nothing known
 
     def explain(self, embeddings: Floats, scores: Floats) -> Floats:
         """[N, 3]: distance to people, to the nearest cluster of fakes, 1 where nearest mean and network agree else 0."""
@@ -69,24 +69,23 @@ def strangeness(statistics: Statistics, heard: Heard, least_s: float = LEAST_SPE
     return float(running(found[:, :2], heard.speech)[enough].min(axis=1).max()) if enough.any() else None
 
 
-def unfamiliar_from(statistics: Statistics, heard: Sequence[Heard], share: float = OUTSIDE) -> float:
-    """The threshold that `share` of the people heard ever pass. ValueError when none spoke long enough."""
+def unfamiliar_from(statistics: Statistics, heard: Sequence[Heard], share: float = OUTSIDE) -> float | None:
+    """The threshold that `share` of the people heard ever pass; None when nobody spoke long enough to set one."""
     found = [s for h in heard if h.clip.bonafide and (s := strangeness(statistics, h)) is not None]
-    if not found:
-        raise ValueError(f"no person of dev speaks for {LEAST_SPEECH_S:g} s: no threshold can be set")
-    return float(np.quantile(found, 1 - share))
+    return round(float(np.quantile(found, 1 - share)), 4) if found else None
 
 
-def fit_weights(weights: Path, corpus: Path, clusters: int = CLUSTERS) -> dict[str, Any]:
+def fit_weights(
+    weights: Path, corpus: Path, clusters: int = CLUSTERS, train: Sequence[Clip] | None = None
+) -> dict[str, Any]:
     """Fit on train, set the threshold on dev, write both into WEIGHTS (.onnx) and its .json. Returns what was found.
 
-    ValueError when the file gives no embeddings or the corpus lacks a class.
+    `train`: the clips to fit on instead of the corpus's. ValueError when the file gives no embeddings or a class is missing.
     """
     model = load_model(weights)
-    calibration = model.info.calibration
-    train, dev = (heard_of(model, corpus, split) for split in ("train", "dev"))
-    fitted = fit(train, -calibration.offset / calibration.slope, clusters)
-    fitted = replace(fitted, unfamiliar=round(unfamiliar_from(fitted, dev), 4))
+    known, dev = heard_of(model, corpus, "train", train), heard_of(model, corpus, "dev")
+    fitted = fit(known, model.info.calibration.boundary, clusters)
+    fitted = replace(fitted, unfamiliar=unfamiliar_from(fitted, dev))
     attach(weights, fitted.real, fitted.fake, fitted.clusters, fitted.scale, fitted.boundary)
     found = summary(fitted, dev)
     info = load_info(weights.with_suffix(".json"))
@@ -95,10 +94,10 @@ def fit_weights(weights: Path, corpus: Path, clusters: int = CLUSTERS) -> dict[s
     return found
 
 
-def heard_of(model: OnnxModel, corpus: Path, split: str) -> list[Heard]:
-    """A split under wideband, G.711 and noisy G.711; dev has the noises kept out of training."""
+def heard_of(model: OnnxModel, corpus: Path, split: str, clips: Sequence[Clip] | None = None) -> list[Heard]:
+    """A split (or some clips) under wideband, G.711 and noisy G.711; dev has the noises kept out of training."""
     noises, _ = read_noises(corpus / "noise", hold_out=split == "dev", split="train" if split == "dev" else split)
-    return list(hear(model, read_corpus(corpus, [split]), CONDITIONS, noises))
+    return list(hear(model, read_corpus(corpus, [split]) if clips is None else clips, CONDITIONS, noises))
 
 
 def summary(fitted: Statistics, dev: Sequence[Heard]) -> dict[str, Any]:
@@ -107,7 +106,8 @@ def summary(fitted: Statistics, dev: Sequence[Heard]) -> dict[str, Any]:
     for name, person in (("bona fide", True), ("spoof", False)):
         group = [h for h in dev if h.clip.bonafide == person]
         found = fitted.explain(np.stack([h.centre for h in group]), np.array([h.score for h in group]))
-        passed = [s > fitted.unfamiliar for h in group if (s := strangeness(fitted, h)) is not None]
+        limit = float("inf") if fitted.unfamiliar is None else fitted.unfamiliar
+        passed = [s > limit for h in group if (s := strangeness(fitted, h)) is not None]
         out[name] = {
             "d_real": round(float(np.median(found[:, 0])), 3),
             "d_fake": round(float(np.median(found[:, 1])), 3),

@@ -18,8 +18,9 @@ from models.calibrate import Recording, Thresholds
 from models.calibration import Calibration
 from models.conformer import StreamingConformer
 from models.copies import DEV_PLAN, TRAIN_PLAN, add_copies, add_originals
-from models.corpus import Clip, read_corpus
+from models.corpus import Clip, read_corpus, read_manifest
 from models.dataset import Sampler, read_noises
+from models.explain import fit_weights
 from models.export import export
 from models.features import RATE
 from models.runtime import ModelInfo, load_info, load_model, save_info
@@ -41,17 +42,29 @@ class Places:
     run: Path  # checkpoints and logs of this run
     cache: Path  # 8 kHz audio, shared between runs
     weights: Path  # the .onnx to write; .json beside it
+    manifest: Path | None = None  # train on its rows of split train only, paths relative to its folder; None: the corpus's
+
+
+def train_clips(places: Places) -> list[Clip]:
+    """What is trained on. ValueError when a manifest names clips that the corpus does not have."""
+    corpus = read_corpus(places.corpus, ["train"])
+    if places.manifest is None:
+        return corpus
+    known, wanted = {clip.name: clip for clip in corpus}, read_manifest(places.manifest, ["train"])
+    if strangers := [clip.name for clip in wanted if clip.name not in known]:
+        raise ValueError(f"{places.manifest}: {strangers[0]} is not in train of {places.corpus}")
+    return [known[clip.name] for clip in wanted]
 
 
 def prepare(places: Places) -> tuple[AudioStore, AudioStore]:
     """Fill the caches of train and dev: originals, copies, coded versions. Returns both."""
     train, dev = AudioStore(places.cache / "train"), AudioStore(places.cache / "dev")
     for store, split, plan in ((train, "train", TRAIN_PLAN), (dev, "dev", DEV_PLAN)):
-        clips = read_corpus(places.corpus, [split])
+        clips = train_clips(places) if split == "train" else read_corpus(places.corpus, [split])
         add_originals(store, clips)
         add_copies(store, clips, plan, places.vocoders)
     add_codings(train)
-    return train, dev
+    return train if places.manifest is None else train.only({c.name for c in train_clips(places)}), dev
 
 
 def train_and_choose(places: Places, config: TrainConfig, stores: tuple[AudioStore, AudioStore]) -> Path:
@@ -114,6 +127,7 @@ def ship(model: StreamingConformer, places: Places, dev: AudioStore, provenance:
     flops = load_info(description).flops_per_chunk  # counted by the export
     final = _info(places.weights.stem, calibration, thresholds, provenance)
     save_info(replace(final, flops_per_chunk=flops), description)
+    fit_weights(places.weights, places.corpus, train=train_clips(places))
     _write_figures(found, places.run)
     return found
 

@@ -6,7 +6,9 @@ resumes where it stopped. One writer at a time; readers map the samples and see 
 
 from __future__ import annotations
 
+import copy
 import json
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -93,6 +95,12 @@ class AudioStore:
         if self._map is None:
             self._map = np.memmap(self._samples_path, dtype="<i2", mode="r")
         return self._map[entry.offset : entry.offset + entry.length]
+
+    def only(self, sources: Collection[str]) -> AudioStore:
+        """The same store with only the entries of those clips to be seen; not for writing."""
+        view = copy.copy(self)
+        view.entries = [entry for entry in self.entries if entry.source in sources]
+        return view
 
     def seconds(self) -> float:
         return sum(entry.length for entry in self.entries) / 8000

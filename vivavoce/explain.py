@@ -45,7 +45,8 @@ def run(args: argparse.Namespace) -> int:
 
 def table(found: dict[str, Any], weights: Path) -> str:
     """What was found, for a person."""
-    lines = [f"{weights}: {found['clusters']} clusters of fakes, unfamiliar beyond {found['unfamiliar']:.2f}", ""]
+    limit = "no speech long enough to set a threshold" if found["unfamiliar"] is None else f"{found['unfamiliar']:.2f}"
+    lines = [f"{weights}: {found['clusters']} clusters of fakes, unfamiliar beyond: {limit}", ""]
     lines.append(f"{'dev':12}{'to people':>12}{'to fakes':>12}{'mean agrees':>14}{'unfamiliar':>12}")
     for name in ("bona fide", "spoof"):
         row = found[name]

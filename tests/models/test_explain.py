@@ -9,6 +9,7 @@ import onnx
 import pytest
 import torch
 
+from models.calibration import Calibration
 from models.conformer import ModelConfig, StreamingConformer
 from models.corpus import Clip
 from models.embeddings import Heard, hear, running
@@ -153,8 +154,14 @@ def test_one_person_in_a_hundred_may_be_unfamiliar() -> None:
     dev = [heard("bonafide", [[-2.0 * i, 0.0]], [0.0], [2.0]) for i in range(101)]
     dev += [heard("spoof", [[-999.0, 0.0]], [0.0], [2.0])]  # fakes have no say
     assert unfamiliar_from(HAND, dev) == pytest.approx(99.0)
-    with pytest.raises(ValueError, match="no person of dev"):
-        unfamiliar_from(HAND, [heard("bonafide", [[0.0, 0.0]], [0.0], [1.0])])
+    assert unfamiliar_from(HAND, [heard("bonafide", [[0.0, 0.0]], [0.0], [1.0])]) is None
+
+
+def test_the_network_decides_where_the_likelihood_ratio_is_zero() -> None:
+    calibration = Calibration(0.5, -1.0, 0.4, 15.0)
+    assert calibration.boundary == 2.0
+    assert calibration.llr(2.0, 7.0) == 0.0
+    assert Calibration(0.0, 1.0, 0.0, 1.0).boundary == 0.0
 
 
 def test_hearing_clips_leaves_out_silence(bare: Path) -> None:

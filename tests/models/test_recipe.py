@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -67,11 +68,36 @@ def test_from_corpus_to_weights_that_serve(corpus: Path, tmp_path: Path, monkeyp
     assert -20 < model.info.deepfake_llr < model.info.human_llr < 20
     assert model.info.provenance["steps"] in (2, 4)
     assert model.info.provenance["onnx_difference"] <= 1e-5
+    assert model.explains
+    assert model.info.unfamiliar is not None
+    assert model.info.unfamiliar > 0
+    assert model.info.provenance["explanation"]["unfamiliar"] == model.info.unfamiliar
     assert "| copies" not in (tmp_path / "run/dev_figures.md").read_text()
     assert isinstance(found["cells"], list)
     before = (tmp_path / "run/last.pt").stat().st_mtime_ns
     recipe.from_corpus(places, config)  # nothing left to train
     assert (tmp_path / "run/last.pt").stat().st_mtime_ns == before
+
+
+def test_a_manifest_says_what_is_trained_on(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cache may hold more, from a run on everything; dev stays whole."""
+    monkeypatch.setattr(recipe, "TRAIN_PLAN", CopyPlan({"lpc": 10}))
+    monkeypatch.setattr(recipe, "DEV_PLAN", CopyPlan({}))
+    part = tmp_path / "part.csv"
+    part.write_text("path,split,label\ntrain0.wav,train,bonafide\ntrain1.wav,train,spoof\ndev0.wav,dev,bonafide\n")
+    whole = Places(corpus, None, tmp_path / "run", tmp_path / "cache", tmp_path / "m.onnx")
+    chosen = replace(whole, manifest=part)
+    assert [clip.path.name for clip in recipe.train_clips(whole)] == [f"train{i}.wav" for i in range(6)]
+    assert [clip.path for clip in recipe.train_clips(chosen)] == [corpus / "train0.wav", corpus / "train1.wav"]
+    recipe.prepare(whole)
+    train, dev = recipe.prepare(chosen)
+    assert {entry.source for entry in train.entries} == {"train/bonafide/train0", "train/spoof/train1"}
+    assert any(entry.copy for entry in train.entries)
+    assert len({entry.source for entry in dev.entries}) == 6
+    assert len({entry.source for entry in recipe.prepare(whole)[0].entries}) == 6
+    part.write_text("path,split,label\nstranger.wav,train,spoof\n")
+    with pytest.raises(ValueError, match="train/spoof/stranger is not in train of"):
+        recipe.train_clips(chosen)
 
 
 def scored(person: bool, llr: float, condition: str = "g711", repo: str = "o/a") -> Scored:
