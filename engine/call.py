@@ -20,7 +20,7 @@ from engine.policy import Policy, PolicyConfig, counts
 
 Vad = Callable[[bytes, int], bool]  # (PCM of 10, 20 or 30 ms, rate) -> speech; webrtcvad's is_speech fits
 
-LOSS_MEMORY = 1 / 64  # weight of a 160 ms chunk in the running loss: about 10 s
+LOSS_MEMORY_S = 10.24  # over which the running loss forgets
 LOSSY_SHARE = 0.03
 RECOVER_S = 2.0  # after a failure the tag stays unknown so long: a verdict that comes and goes helps nobody
 
@@ -238,7 +238,7 @@ class Call:
 
     def _complete(self, chunk: Chunk) -> None:
         self._events.append(ChunkReady(chunk))
-        self._recent_loss += (chunk.lost_s / self._chunk_s - self._recent_loss) * LOSS_MEMORY
+        self._recent_loss += (chunk.lost_s - self._recent_loss * self._chunk_s) / LOSS_MEMORY_S
         self._silent_s = 0.0 if chunk.speech_s else self._silent_s + self._chunk_s
         if self.state is Verdict.LISTENING and self._silent_s >= self._config.no_speech_s:
             self._move(Signal.SILENCE, Verdict.NO_SPEECH)

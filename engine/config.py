@@ -70,6 +70,14 @@ class Model(Struct, frozen=True, forbid_unknown_fields=True):
     """The detector."""
 
     path: Annotated[str, _meta("an .onnx file with its .json beside it; empty: the weights that ship")] = ""
+    form: Annotated[
+        Literal["fp32", "int8"],
+        _meta("of the weights that ship: exact, or static int8, which is faster (for `model.device` cpu)"),
+    ] = "fp32"
+    chunk_ms: Annotated[
+        Literal[160, 320] | None,
+        _meta("how much audio is scored at once; 320 costs less and comes later; unset: the model's own, 160", "ms"),
+    ] = None
     device: Annotated[Literal["cpu", "cuda"], _meta("where it runs; cuda needs the extra `gpu`")] = "cpu"
     workers: Annotated[int, _meta("scoring threads; 0: one per core but one", "threads", ge=0, le=256)] = 0
     batch: Annotated[int, _meta("most calls in one model run", "calls", ge=1, le=16384)] = 64
@@ -218,7 +226,7 @@ def _convert(name: str, value: Any) -> Any:
     hint = next(h for section, key, h in _fields() if f"{section}.{key}" == name)
     if isinstance(value, str) and "tuple" in str(hint):
         value = [part.strip() for part in value.split(",") if part.strip()]
-    if isinstance(value, str) and value == "" and "None" in str(hint):
+    if value == "" and type(None) in getattr(hint.__origin__, "__args__", ()):
         return None
     try:
         return msgspec.convert(value, hint, strict=False)
@@ -230,8 +238,9 @@ def _convert(name: str, value: Any) -> Any:
 def _allowed(hint: Any) -> str:
     meta = _meta_of(hint)
     kind = hint.__origin__
-    if getattr(kind, "__origin__", None) is Literal:
-        return "allowed are " + ", ".join(kind.__args__)
+    for part in (kind, *getattr(kind, "__args__", ())):  # `Literal[...] | None` too
+        if getattr(part, "__origin__", None) is Literal:
+            return "allowed are " + ", ".join(map(str, part.__args__))
     words = {bool: "true or false", int: "a whole number", float: "a number"}.get(kind, "")
     bounds = [
         (meta.ge, "from {}"), (meta.gt, "above {}"), (meta.le, "to {}"), (meta.lt, "below {}"),

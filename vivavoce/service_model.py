@@ -9,14 +9,15 @@ from engine.call import CallConfig
 from engine.config import Settings
 from engine.errors import ModelError
 from engine.policy import Calibration, PolicyConfig
-from models.runtime import ModelInfo, OnnxModel, load_model
+from models.runtime import DEFAULT_WEIGHTS, INT8_WEIGHTS, ModelInfo, OnnxModel, load_model
 
 
 def load(settings: Settings) -> OnnxModel:
     """The model of the settings. ModelError is a sentence."""
-    path = Path(settings.model.path) if settings.model.path else None
+    chosen = settings.model
+    path = Path(chosen.path) if chosen.path else {"fp32": DEFAULT_WEIGHTS, "int8": INT8_WEIGHTS}[chosen.form]
     try:
-        return load_model(path, device=settings.model.device)
+        return load_model(path, device=chosen.device, chunk_ms=chosen.chunk_ms)
     except ValueError as error:
         raise ModelError(str(error)) from None
 

@@ -120,6 +120,17 @@ def test_lost_audio_is_no_evidence_and_is_marked() -> None:
     assert tag.net_speech_s == 0.0
 
 
+@pytest.mark.parametrize("chunk_samples", [1280, 2560])
+def test_loss_is_remembered_for_as_long_whatever_the_chunk(chunk_samples: int) -> None:
+    call = Call(CallInfo("c"), CallConfig(chunk_samples=chunk_samples), lambda pcm, rate: True, 0.0)
+    marked = []
+    for index in range(600):  # 0.64 s lost, then 11.36 s heard
+        call.receive_frame(AudioFrame(np.ones(160, np.int16), 8000, index * 160, index < 32), index * 0.02)
+        marked.append(call.tag().lossy)
+    assert marked.index(True) < 32
+    assert 6.0 < 0.02 * (599 - marked[::-1].index(True)) < 8.0  # 0.64 / 10.24 has shrunk below 3 %
+
+
 def test_loss_is_forgotten_after_a_while() -> None:
     player = Player()
     player.frames(40, lost=True)

@@ -38,6 +38,7 @@ def test_redis_url_is_taken_from_where_everybody_puts_it() -> None:
         ("server.port=x", "server.port = 'x' is not possible: a whole number"),
         ("tags.prior=1", "tags.prior = '1' is not possible: a number above 0 below 1"),
         ("log.level=loud", "log.level = 'loud' is not possible: allowed are debug, info, warning, error"),
+        ("model.chunk_ms=100", "model.chunk_ms = '100' is not possible: allowed are 160, 320"),
         ("server.loopback_open=maybe", "true or false"),
         ("server.prot=1", 'unknown setting "server.prot"; did you mean "server.port"?'),
         ("nonsense", '"nonsense" is not of the form section.key=value'),
@@ -48,6 +49,13 @@ def test_a_wrong_setting_is_named_with_what_is_allowed(override: str, sentence: 
     with pytest.raises(ConfigError) as error:
         load_settings(None, None, [override])
     assert sentence in str(error.value)
+
+
+def test_an_empty_text_unsets_what_may_be_unset() -> None:
+    assert load_settings(None, {"VIVAVOCE_MODEL_CHUNK_MS": "320"}).model.chunk_ms == 320
+    assert load_settings(None, {"VIVAVOCE_MODEL_CHUNK_MS": "320"}, ["model.chunk_ms="]).model.chunk_ms is None
+    with pytest.raises(ConfigError, match="a whole number"):
+        load_settings(None, None, ["model.workers="])
 
 
 def test_settings_that_contradict_each_other() -> None:
