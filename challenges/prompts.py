@@ -107,14 +107,24 @@ class PromptPack:
     def check(self, languages: Iterable[str], keys: Iterable[str] | None = None) -> list[str]:
         """What the pack lacks to ask the challenges `keys` (default: all) in `languages`: names of clips, "es: no clip at all".
 
+        A clip that speaks another text than is asked today, from a pack of another version, counts as missing.
         Empty when any question that can be drawn of them can be rendered. ValueError: a language or key nobody knows.
         """
         missing: list[str] = []
         chosen = None if keys is None else tuple(keys)
         for language in languages:
-            lacking = [name for name in clip_texts(language, chosen) if name not in self.manifest.clips]
-            missing += lacking if language in self.manifest.languages else [f"{language}: no clip at all"]
+            texts = clip_texts(language, chosen)
+            if language in self.manifest.languages:
+                missing += [told for name, (text, _) in texts.items() if (told := self._lack(name, text))]
+            else:
+                missing.append(f"{language}: no clip at all")
         return list(dict.fromkeys(missing))
+
+    def _lack(self, name: str, text: str) -> str:
+        clip = self.manifest.clips.get(name)
+        if clip is None:
+            return name
+        return "" if clip.text == text else f"{name}: it says {clip.text!r}, not {text!r}"
 
     def render(self, question: Question, rate: int) -> Samples:
         """What the caller hears, int16 [n] mono at `rate` Hz: the instruction, a pause, the content piece by piece.

@@ -7,7 +7,6 @@ import difflib
 import hashlib
 import io
 import json
-import shutil
 import sys
 import tempfile
 import wave
@@ -35,7 +34,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "build",
         help="speak all texts into a folder",
         description="Speak every instruction, word and detail into a folder, at 8 and 16 kHz and -20 dBFS, with a manifest.",
-        epilog="A recording replaces the clip of the same name: FOLDER/en/word/river.wav. A pack that is there is replaced.",
+        epilog="A recording replaces the clip of the same name: FOLDER/en/word/river.wav.\n"
+        "A pack that is there is replaced; a service that runs with it must be started again.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = build_.add_argument
     add("out", type=Path, metavar="OUT", help="the folder to make")
@@ -111,10 +112,20 @@ def build(
             clips[name] = _make(folder, name, texts[name], voices, recordings)
         _write_manifest(folder, clips)
         PromptPack.load(folder)
-        if out.exists():
-            out.rename(Path(made) / "old")
-        shutil.move(folder, out)
-    return PromptPack.load(out)
+        _put_in_place(folder, out, Path(made) / "old")
+    return PromptPack(out, read_manifest(out))
+
+
+def _put_in_place(new: Path, out: Path, old: Path) -> None:
+    """Rename `new` to `out`; what was there goes to `old`, and comes back if that fails."""
+    if out.exists():
+        out.rename(old)
+    try:
+        new.rename(out)
+    except BaseException:
+        if old.exists():
+            old.rename(out)
+        raise
 
 
 def _refuse_strangers(recordings: Recordings) -> None:

@@ -29,7 +29,8 @@ from engine.errors import VivavoceError
 
 RATE = 16000  # Hz, the higher of the two that clips are kept at
 WORDS_PER_MINUTE = 140  # slower than espeak-ng's 175: a prompt is heard once, on a telephone
-ESPEAK_VOICES: Mapping[str, str] = {"en": "en-gb", "fr": "fr-fr"}  # the others are called like their language
+ESPEAK_VOICES: Mapping[str, str] = {"en": "en-us", "fr": "fr-fr"}  # the others are called like their language
+ESPEAK_VARIANT = "+klatt"  # of single English words pocketsphinx reads nine in ten; of the plain voice eight, of en-gb six
 TIMEOUT_S = 60.0
 QUIET_DB = -40.0  # blocks this far below the active level at either end are no speech
 MARGIN_S = 0.04  # of them stay: the onset of an "f" is below any threshold
@@ -71,7 +72,7 @@ class Espeak:
         return ESPEAK_VOICES.get(language, language) in self._languages
 
     def say(self, text: str, language: str) -> tuple[Samples, int]:
-        voice = ESPEAK_VOICES.get(language, language)
+        voice = ESPEAK_VOICES.get(language, language) + ESPEAK_VARIANT
         call = [self._program, "-b", "1", "-s", str(WORDS_PER_MINUTE), "-v", voice, "--stdin", "--stdout"]
         return _parse_wav(_run(call, text), "espeak-ng")
 

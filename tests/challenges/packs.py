@@ -11,6 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from challenges.content import clip_texts
+from challenges.languages import LANGUAGES
+
 RATES = (8000, 16000)
 
 
@@ -30,14 +33,15 @@ def write_wav(path: Path, samples: np.ndarray, rate: int, channels: int = 1) -> 
 
 
 def make_pack(folder: Path, names: Iterable[str], seconds: float = 0.4) -> dict[str, Any]:
-    """A faultless pack of one tone per name, every clip of another pitch -> its manifest."""
+    """A faultless pack of one tone per name, every clip of another pitch, with the texts of today -> its manifest."""
+    texts = {name: text for language in LANGUAGES for name, (text, _) in clip_texts(language).items()}
     clips: dict[str, Any] = {}
     for index, name in enumerate(names):
         files = {}
         for rate in RATES:
             digest = write_wav(folder / f"{rate}/{name}.wav", tone(rate, seconds, hz=300 + 10 * (index % 200)), rate)
             files[str(rate)] = {"file": f"{rate}/{name}.wav", "sha256": digest}
-        clips[name] = {"text": name.rsplit("/", 1)[-1], "voice": "tone", "files": files}
+        clips[name] = {"text": texts.get(name, name.rsplit("/", 1)[-1]), "voice": "tone", "files": files}
     manifest = {"schema": 1, "voice": "tone", "rates": list(RATES), "level_dbfs": -20, "clips": clips}
     write_manifest(folder, manifest)
     return manifest

@@ -173,6 +173,21 @@ def test_a_failure_leaves_the_old_pack(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["pack"]
 
 
+def test_the_old_pack_comes_back_when_the_new_cannot_take_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build(tmp_path / "pack", ["en"], [Humming()])
+    before, rename = tree(tmp_path / "pack"), Path.rename
+
+    def fail(self: Path, target: Path) -> Path:
+        if self.name == "new":
+            raise OSError(28, "No space left on device")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(OSError, match="No space left"):
+        build(tmp_path / "pack", ["fr"], [Humming()])
+    assert tree(tmp_path / "pack") == before
+
+
 def test_a_folder_that_is_no_pack_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("three years of work")
     for out in (tmp_path, tmp_path / "thesis.txt"):

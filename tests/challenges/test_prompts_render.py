@@ -12,7 +12,7 @@ from challenges.catalogue import CATALOGUE, by_name
 from challenges.clips import MAX_S, MissingPrompt, PackError, PromptError, active_level
 from challenges.content import Question, clip_texts, draw
 from challenges.prompts import CACHED, PromptPack
-from tests.challenges.packs import RATES, make_pack, tone, write_wav
+from tests.challenges.packs import RATES, make_pack, tone, write_manifest, write_wav
 
 CLIPS = ("en/instruction/whisper", "en/word/river", "en/word/camel", "en/digit/seven")
 SECONDS = 0.4  # of each clip of the made-up packs
@@ -108,6 +108,13 @@ def test_check_lists_what_no_clip_speaks(pack: PromptPack) -> None:
     assert "en/instruction/low-pitch" not in missing
     assert {"en/instruction/low-pitch", "en/digit/three"} <= set(pack.check(["en"], ["low-pitch"]))
     assert "en/digit/seven" not in pack.check(["en"], ["low-pitch"])
+
+
+def test_check_names_a_clip_that_says_something_else(tmp_path: Path) -> None:
+    manifest = make_pack(tmp_path, clip_texts("en", ["whisper"]), seconds=0.1)
+    manifest["clips"]["en/word/river"]["text"] = "stream"
+    write_manifest(tmp_path, manifest)
+    assert PromptPack.load(tmp_path).check(["en"], ["whisper"]) == ["en/word/river: it says 'stream', not 'river'"]
 
 
 def test_check_says_in_one_line_that_a_language_is_not_there(pack: PromptPack) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from challenges.clips import active_level
 from challenges.content import clip_texts
-from challenges.languages import LANGUAGES
+from challenges.languages import LANGUAGES, load
 from engine.errors import VivavoceError
 from tests.challenges.packs import tone, write_wav
 from vivavoce.cli import main
@@ -167,3 +167,22 @@ def test_trimming_keeps_all_sound_and_a_short_margin() -> None:
     cut = trim(padded, 16000, -20.0)
     assert len(sound) <= len(cut) <= len(sound) + 2 * 640 + 640
     assert trim(sound, 16000, -20.0).size == sound.size
+
+
+@pytest.mark.peer
+def test_a_recogniser_reads_most_english_words_back(espeak: Espeak) -> None:
+    """Each word alone among all of them, which is harder than what a caller does: he hears an instruction first."""
+    sphinx = pytest.importorskip("pocketsphinx")
+    words = load("en").words
+    decoder = sphinx.Decoder(logfn=os.devnull, lm=None)
+    decoder.add_jsgf_string("words", f"#JSGF V1.0; grammar words; public <word> = {' | '.join(words)};")
+    decoder.activate_search("words")
+    silence = np.random.default_rng(1).normal(0, 8, 4000).astype(np.int16)
+    read = 0
+    for word in words[::5]:
+        clip = make_clip(*espeak.say(word, "en"))[16000]
+        decoder.start_utt()
+        decoder.process_raw(np.concatenate([silence, clip, silence]).tobytes(), full_utt=True)
+        decoder.end_utt()
+        read += decoder.hyp() is not None and decoder.hyp().hypstr == word
+    assert read >= 0.8 * len(words[::5])
