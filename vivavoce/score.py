@@ -15,7 +15,7 @@ from engine.call import CallInfo
 from engine.config import load_settings
 from engine.errors import AudioError
 from engine.offline import Job
-from vivavoce import service_model
+from vivavoce import second_opinion, service_model
 from vivavoce.recordings import CODECS, legs_of, make_job, screen_all, through_codec
 
 HELP = "score every audio file of a CSV manifest; adds the column llr"
@@ -33,6 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--codec", choices=CODECS, default="none", help="put the audio through G.711 at 8 kHz first (default: none)")
     add("--seconds", type=float, metavar="S", help="score after S seconds of net speech (default: the whole file)")
     add("--model", type=Path, metavar="FILE", help="an .onnx file instead of the weights that ship")
+    second_opinion.add_option(parser)
     add("--quiet", action="store_true", help="no progress bar")
 
 
@@ -44,6 +45,8 @@ def run(args: argparse.Namespace) -> int:
     settings = load_settings(None, os.environ, [f"model.path={args.model}"] if args.model else [])
     model = service_model.load(settings)
     config = service_model.call_config(settings, model.info)
+    again = second_opinion.Rehearing(second_opinion.load(args.second_opinion, settings.model.device))
+    added = ["llr", "second_llr"] if again.opinion else ["llr"]
     marks = (args.seconds,) if args.seconds else ()
     failed = [0]
 
@@ -53,22 +56,23 @@ def run(args: argparse.Namespace) -> int:
                 source, leg, frames = legs_of(_path(args.manifest, row, index))[0]
             except AudioError as error:
                 failed[0] += 1
-                row["llr"] = ""
+                row |= dict.fromkeys(added, "")
                 tqdm.write(f"vivavoce score: {error}", file=sys.stderr)
                 bar.update()
                 continue
             info = CallInfo(str(index), leg, source)
-            coded = through_codec(frames, args.codec)
-            yield make_job(
-                info, coded, config, settings, lambda _: None, key=index, marks=marks, stop_at_last_mark=bool(marks)
-            )
+            coded = again.keep(through_codec(frames, args.codec), index)
+            yield make_job(info, coded, config, settings, lambda _: None, key=index, marks=marks, stop_at_last_mark=bool(marks))
 
     with tqdm(total=len(rows), unit="file", disable=args.quiet, file=sys.stderr) as bar:
         for job in screen_all(jobs(), model):
             final = NO_EVIDENCE if job.call.llr is None else job.call.llr
             rows[job.key]["llr"] = f"{job.marked.get(args.seconds, final):.6f}"
+            if again.opinion:
+                second = again.llr(job.call.state, job.key)
+                rows[job.key]["second_llr"] = "" if second is None else f"{second:.6f}"
             bar.update()
-    _write(args.out, names, rows)
+    _write(args.out, names, rows, added)
     return 1 if failed[0] else 0
 
 
@@ -91,8 +95,8 @@ def _read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     return names, rows
 
 
-def _write(path: Path, names: list[str], rows: list[dict[str, str]]) -> None:
+def _write(path: Path, names: list[str], rows: list[dict[str, str]], added: list[str]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [*(n for n in names if n != "llr"), "llr"], extrasaction="ignore")
+        writer = csv.DictWriter(file, [*(n for n in names if n not in added), *added], extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)

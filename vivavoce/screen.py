@@ -14,8 +14,8 @@ from typing import Any
 from engine.call import CallConfig, CallInfo
 from engine.config import Settings, load_settings
 from engine.errors import AudioError
-from engine.events import Tag
-from vivavoce import service_model
+from engine.events import Tag, Verdict
+from vivavoce import second_opinion, service_model
 from vivavoce.recordings import Timed, legs_of, make_job, screen_all
 
 HELP = "screen recordings or captures and print how the tag develops"
@@ -27,6 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--channels", choices=("mix", "split"), default="mix", help="stereo: one leg or two (default: mix)")
     parser.add_argument("--realtime", action="store_true", help="at the pace of the call instead of as fast as possible")
     parser.add_argument("--model", type=Path, metavar="FILE", help="an .onnx file instead of the weights that ship")
+    second_opinion.add_option(parser)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting; may be repeated")
     parser.add_argument("--json", action="store_true", help="print a JSON array with one object per leg")
 
@@ -36,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
     settings = load_settings(None, os.environ, overrides)
     model = service_model.load(settings)
     config = service_model.call_config(settings, model.info)
+    again = second_opinion.Rehearing(second_opinion.load(args.second_opinion, settings.model.device))
     reports: list[dict[str, Any]] = []
     for path in args.files:
         try:
@@ -45,7 +47,11 @@ def run(args: argparse.Namespace) -> int:
             reports.append({"file": str(path), "error": str(error)})
             continue
         for source, leg, frames in legs:
-            report = _screen_leg(path, source, leg, _paced(frames) if args.realtime else frames, settings, config, model)
+            heard = again.keep(frames)
+            report = _screen_leg(path, source, leg, _paced(heard) if args.realtime else heard, settings, config, model)
+            if again.opinion:
+                second = again.llr(Verdict(report["tag"]))
+                report["second_llr"] = None if second is None else round(second, 4)
             reports.append(report)
             if not args.json:
                 print(_text(report))
@@ -99,4 +105,7 @@ def _text(report: dict[str, Any]) -> str:
         lines.append(f"  {point['media_time_s']:7.2f} s  {what:16} {llr:12} {point['net_speech_s']:6.2f} s speech  {reasons}")
     share = "" if report["probability"] is None else f", probability of a synthetic voice {report['probability']:.0%}"
     lines.append(f"  {report['text']}{share}, {report['net_speech_s']:.1f} s of speech, loss {report['loss']:.1%}")
+    if "second_llr" in report:
+        second = report["second_llr"]
+        lines.append("  second opinion: " + ("none" if second is None else f"LLR {second:+.2f}"))
     return "\n".join(lines)

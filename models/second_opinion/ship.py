@@ -73,9 +73,7 @@ def load(path: Path, device: str = "cpu") -> Opinion:
     except (RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError):
         raise ValueError(f"{path} is no second opinion: it cannot be read as a torch file of weights") from None
     if not isinstance(found, dict) or found.get("format") != FORMAT or "backbone" not in found:
-        raise ValueError(
-            f"{path} is no second opinion; `vivavoce train` writes one to --out, its checkpoints are something else"
-        )
+        raise ValueError(f"{path} is no finished second opinion: that is what `vivavoce train` writes to --out")
     try:
         inner, normalise = rebuilt(found["backbone"])
         model = SecondOpinion(SslConfig(**found["model"]), inner, normalise=normalise)
