@@ -151,3 +151,66 @@ def test_pooling_is_mean_and_deviation_when_all_frames_weigh_the_same() -> None:
     got = pool(x)
     torch.testing.assert_close(got[:, :4], x.mean(1))
     torch.testing.assert_close(got[:, 4:], x.std(1, correction=0), rtol=1e-3, atol=1e-3)
+
+
+def test_wrong_folders_are_named_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("x")
+    config = tiny(tmp_path / "no-weights")
+    (config / "model.safetensors").unlink()
+    broken = tiny(tmp_path / "broken")
+    (broken / "model.safetensors").write_bytes(b"\x07" * 64)
+    garbled = tiny(tmp_path / "garbled")
+    (garbled / "config.json").write_text("{ no")
+    other = tmp_path / "other"
+    transformers.AutoModel.from_config(
+        transformers.BertConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
+    ).save_pretrained(other)
+    for name, words in (
+        ("empty", "config.json is missing"),
+        ("gone", "neither a folder here nor the name of a model"),
+        ("file", "neither a folder here nor the name of a model"),
+        ("no-weights", "cannot be loaded: "),
+        ("broken", "cannot be loaded: "),
+        ("garbled", "cannot be loaded: "),
+        ("other", "'bert'; known are wav2vec2, hubert, wavlm"),
+    ):
+        with pytest.raises(ValueError, match=words) as caught:
+            read(str(tmp_path / name))
+        assert str(tmp_path / name) in str(caught.value)
+        assert "\n" not in str(caught.value)
+        assert "hub;" not in str(caught.value)
+
+
+def test_weights_that_are_missing_are_not_made_up(tmp_path: Path) -> None:
+    table = tiny(tmp_path) / "config.json"
+    table.write_text(json.dumps({**json.loads(table.read_text()), "num_hidden_layers": 3}))
+    with pytest.raises(ValueError, match=r"weights are missing, encoder\.layers\.2\."):
+        read(str(tmp_path))
+
+
+def test_weights_of_another_width_are_refused(tmp_path: Path) -> None:
+    table = tiny(tmp_path) / "config.json"
+    table.write_text(json.dumps({**json.loads(table.read_text()), "hidden_size": 32}))
+    with pytest.raises(ValueError, match="cannot be loaded") as caught:
+        read(str(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+def test_without_a_network_a_hub_name_is_one_sentence_that_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(ValueError, match=r"^someone/no-such-model cannot be loaded: .*; without a network, name a folder"):
+        read("someone/no-such-model")
+
+
+def test_more_layers_than_there_are_and_unknown_sums_are_refused(tmp_path: Path) -> None:
+    source = str(tiny(tmp_path))
+    with pytest.raises(ValueError, match="layers = 3: the model has 2"):
+        Backbone(read(source)[0], normalise=False, layers=3)
+    with pytest.raises(ValueError, match="collect = 'mean'"):
+        Backbone(read(source)[0], normalise=False, collect="mean")
