@@ -19,6 +19,7 @@ from engine.call import CallInfo
 from engine.config import Settings, load_settings
 from engine.errors import AudioError
 from engine.offline import Job
+from models.runtime import OnnxModel
 from vivavoce import copy_trials, robustness, service_model
 from vivavoce.evaluation import SECONDS, figures, table
 from vivavoce.evaluation_lived import Scored, Watch
@@ -45,6 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--model", type=Path, metavar="FILE", help="an .onnx file instead of the weights that ship")
     add("--robustness", action="store_true", help="instead, one line per cell of the robustness grid (extra: train)")
     add("--copies", action="store_true", help="instead, real clips against copies of them by unknown vocoders (extra: train)")
+    add("--collapse", action="store_true", help="instead, NC1 to NC4: how far the embeddings have collapsed (extra: train)")
     add("--full", action="store_true", help="all three in one report: figures, copies and grid (extra: train)")
     add("--vocoders", type=Path, default=Path("..") / "shared" / "vocoders", metavar="DIR", help="of --copies (%(default)s)")
     add("--cache", type=Path, default=Path("runs") / "cache", metavar="DIR", help="where copies are kept (%(default)s)")
@@ -60,6 +62,8 @@ def run(args: argparse.Namespace) -> int:
     rows = _rows(args.corpus, args.split)[: args.limit : args.every]
     settings = load_settings(None, os.environ, [f"model.path={args.model}"] if args.model else [])
     model = service_model.load(settings)
+    if args.collapse:
+        return _collapse(args, model)
     report: dict[str, Any] = {"model": model.version, "split": args.split, "names": NAMES, "conditions": {}}
     scored: list[tuple[str, list[Scored]]] = []
     if args.full or not (args.robustness or args.copies):
@@ -72,6 +76,17 @@ def run(args: argparse.Namespace) -> int:
         report["robustness"] = _robustness(rows, args, settings, model)
     _write_page(args.page, report, scored)
     print(json.dumps(report, indent=1) if args.json else _text(report))
+    return 0
+
+
+def _collapse(args: argparse.Namespace, model: OnnxModel) -> int:
+    try:
+        from vivavoce import evaluation_collapse  # needs scipy and onnx
+    except ImportError as error:
+        raise ValueError(f"--collapse needs the extra: pip install 'vivavoce[train]' ({error})") from None
+    found = evaluation_collapse.measure(model, args.corpus, args.split, every=args.every, limit=args.limit)
+    report = {"model": model.version, "split": args.split, "collapse": found}
+    print(json.dumps(report, indent=1) if args.json else evaluation_collapse.table(report))
     return 0
 
 
