@@ -132,3 +132,27 @@ def test_evaluate_on_a_made_up_corpus(capsys: pytest.CaptureFixture[str], tmp_pa
     assert "manifest.csv" in capsys.readouterr().err
     assert cli.main(["evaluate", "--corpus", str(tmp_path), "--split", "nowhere"]) == 2
     assert "nowhere" in capsys.readouterr().err
+
+
+def test_another_form_or_chunk_is_measured_in_turns_with_the_default(capsys: pytest.CaptureFixture[str]) -> None:
+    small = ["bench", "scorer", "--calls", "4", "--batch", "4", "--rounds", "3", "--json"]
+    assert cli.main([*small, "--model", "int8", "--chunk-ms", "320"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["chunk_ms"], report["model"].endswith("-int8"), report["rounds"]) == (320, True, 3)
+    assert report["times_fp32_160_ms"] > 0
+    assert report["fp32_160_ms_calls_per_core"] > 0
+    assert cli.main(small) == 0
+    assert "times_fp32_160_ms" not in json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--rounds", "10000"], "--rounds 10000 of 160 ms are more than the"),
+        (["--batch", "9", "--calls", "8"], "--batch 9 must be from 1 to --calls 8"),
+        (["--model", "int4"], "model file int4 does not exist"),
+    ],
+)
+def test_a_bench_that_cannot_be_is_a_sentence(options: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bench", "scorer", *options]) == 2
+    assert sentence in capsys.readouterr().err
