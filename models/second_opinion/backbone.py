@@ -101,10 +101,21 @@ def read(source: str) -> tuple[Any, bool]:
         if absent := sorted(key for key in found["missing_keys"] if key.startswith(NEEDED)):
             raise ValueError(f"{len(absent)} weights are missing, {absent[0]} first")
     except FAULTS as error:
-        reason = " ".join(str(error).split("\n")[0].split())
-        hint = "" if here else "; without a network, name a folder that holds the model"
-        raise ValueError(f"{source} cannot be loaded: {reason}{hint}") from None
+        raise ValueError(_sentence(source, error, here)) from None
     return model.float(), _wants_normalised(name, config)
+
+
+def _sentence(source: str, error: Exception, here: bool) -> str:
+    """What a user can do something about, instead of what transformers says over several lines."""
+    if isinstance(error, OSError) and not here:
+        return (
+            f"{source} is no folder here and not in the hub's cache on this machine, and the hub cannot be reached or does "
+            "not know it; fetch the model where there is a network, and name its folder"
+        )
+    reason = " ".join(str(error).split("\n")[0].split())
+    if "ignore_mismatched_sizes" in reason:
+        reason = "the weights are not of the shape that config.json says"
+    return f"{source} cannot be loaded: {reason}"
 
 
 def rebuilt(description: str) -> tuple[Any, bool]:

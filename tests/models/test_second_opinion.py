@@ -179,7 +179,6 @@ def test_wrong_folders_are_named_in_one_sentence(tmp_path: Path) -> None:
             read(str(tmp_path / name))
         assert str(tmp_path / name) in str(caught.value)
         assert "\n" not in str(caught.value)
-        assert "hub;" not in str(caught.value)
 
 
 def test_weights_that_are_missing_are_not_made_up(tmp_path: Path) -> None:
@@ -192,9 +191,8 @@ def test_weights_that_are_missing_are_not_made_up(tmp_path: Path) -> None:
 def test_weights_of_another_width_are_refused(tmp_path: Path) -> None:
     table = tiny(tmp_path) / "config.json"
     table.write_text(json.dumps({**json.loads(table.read_text()), "hidden_size": 32}))
-    with pytest.raises(ValueError, match="cannot be loaded") as caught:
+    with pytest.raises(ValueError, match=r"cannot be loaded: the weights are not of the shape that config\.json says$"):
         read(str(tmp_path))
-    assert "\n" not in str(caught.value)
 
 
 def test_without_a_network_a_hub_name_is_one_sentence_that_says_what_to_do(
@@ -204,8 +202,11 @@ def test_without_a_network_a_hub_name_is_one_sentence_that_says_what_to_do(
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(ValueError, match=r"^someone/no-such-model cannot be loaded: .*; without a network, name a folder"):
+    with pytest.raises(
+        ValueError, match=r"^someone/no-such-model is no folder here and not .*, and name its folder$"
+    ) as caught:
         read("someone/no-such-model")
+    assert "\n" not in str(caught.value)
 
 
 def test_more_layers_than_there_are_and_unknown_sums_are_refused(tmp_path: Path) -> None:
