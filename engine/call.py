@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from engine.audio import AudioFrame, Chunk, Chunker, Samples
 from engine.events import TEXTS, CallEnded, ChunkReady, Event, ScoreUpdated, Tag, TagChanged, Verdict
@@ -33,6 +34,7 @@ class Signal(StrEnum):
     AUDIO_GONE = "audio-gone"  # no packet for a while
     AUDIO_BACK = "audio-back"  # the first packet after that
     FAILURE = "failure"  # model error or overload
+    EXAMINED = "examined"  # an answer was judged, or the operator decided
 
 
 _VERDICTS = frozenset({Verdict.LISTENING, Verdict.UNCERTAIN, Verdict.DEEPFAKE_LIKELY, Verdict.HUMAN_LIKELY})
@@ -50,6 +52,7 @@ TRANSITIONS: Mapping[tuple[Verdict, Signal], frozenset[Verdict]] = {
     # An error is over when a score comes; missing audio is over when audio comes.
     (Verdict.UNKNOWN, Signal.AUDIO_BACK): _VERDICTS,
     **{(state, signal): _UNKNOWN for state in Verdict for signal in (Signal.AUDIO_GONE, Signal.FAILURE)},
+    **{(state, Signal.EXAMINED): _VERDICTS for state in Verdict},
 }
 
 
@@ -103,6 +106,8 @@ class Call:
         self._failed = now - RECOVER_S  # when the engine last failed this call
         self._scored = now - config.score_interval_s
         self._seq = 0
+        self._examination: Mapping[str, Any] | None = None
+        self._examined: tuple[str, ...] = ()  # reasons that the examination gave
         self._emit("tag")
 
     # --- in ---------------------------------------------------------------------------------------------------------
@@ -145,6 +150,24 @@ class Call:
         self._failed = now
         if not self.ended and self._reason != reason:
             self._move(Signal.FAILURE, Verdict.UNKNOWN, reason)
+
+    def receive_examination(self, llr: float, reasons: tuple[str, ...], verdict: Verdict | None = None) -> None:
+        """An answer's evidence, natural log, high is human; or, with `verdict`, an operator's decision."""
+        if self.ended:
+            return
+        self._examined = tuple(dict.fromkeys((*self._examined, *reasons)))
+        target = self._policy.examine(llr) if verdict is None else self._policy.set_by_hand(verdict)
+        before = self.state
+        if self._reason in ("", "no-audio"):
+            self._move(Signal.EXAMINED, target)
+        if self.state is before:
+            self._emit("score")  # the numbers changed
+
+    def receive_examination_record(self, record: Mapping[str, Any]) -> None:
+        """The examination went on: publish where it stands."""
+        self._examination = record
+        if not self.ended:
+            self._emit("exam")
 
     def close(self, reason: str, now: float) -> None:
         """The call is over. The last record repeats the standing tag and says why it ended."""
@@ -218,6 +241,7 @@ class Call:
             metadata=info.metadata,
             pii=info.pii,
             explanation=self._explainer.values,
+            examination=self._examination,
         )
 
     # --- inside -----------------------------------------------------------------------------------------------------
@@ -261,12 +285,12 @@ class Call:
             found.append("no-speech")
         if self._recent_loss > LOSSY_SHARE:
             found.append("lossy-audio")
-        return (*found, *self._explainer.reasons(self.state))
+        return (*found, *self._explainer.reasons(self.state), *self._examined)
 
     def _emit(self, kind: str, *reasons: str) -> None:
         tag = self.tag(kind, *reasons)
         self._seq += 1
-        if kind == "tag":
+        if kind in ("tag", "exam"):
             self._events.append(TagChanged(tag))
         elif kind == "score":
             self._events.append(ScoreUpdated(tag))

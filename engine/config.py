@@ -95,6 +95,24 @@ class Tags(Struct, frozen=True, forbid_unknown_fields=True):
     score_interval_s: Annotated[float, _meta("between score updates of a call", "s", ge=0.1, le=60)] = 1.0
 
 
+class Examination(Struct, frozen=True, forbid_unknown_fields=True):
+    """Asking the caller to do something that a voice converter cannot."""
+
+    mode: Annotated[
+        Literal["operator", "automatic", "off"],
+        _meta("who decides to ask: the engine proposes and the operator presses, the engine itself, or nobody"),
+    ] = "operator"
+    language: Annotated[Literal["en", "es", "fr", "de"], _meta("of the questions, unless the call names another")] = "en"
+    prompts: Annotated[str, _meta("folder of a prompt pack; empty: the operator speaks the questions")] = ""
+    pool: Annotated[tuple[str, ...], _meta("challenges that may be asked; empty: what the call's line carries")] = ()
+    suspicious_llr: Annotated[
+        float | None, _meta("a question is proposed at or below; unset: half of tags.deepfake_llr", "nat")
+    ] = None
+    questions: Annotated[int, _meta("asked of one caller at most", "questions", ge=1, le=5)] = 2
+    answer_s: Annotated[float, _meta("a caller who has not begun to answer by then has not answered", "s", ge=3, le=60)] = 8.0
+    queue: Annotated[int, _meta("answers waiting to be judged; more are left unclear", "answers", ge=1, le=10000)] = 64
+
+
 class Redis(Struct, frozen=True, forbid_unknown_fields=True):
     """Where tags go."""
 
@@ -121,6 +139,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     calls: Calls = Calls()
     model: Model = Model()
     tags: Tags = Tags()
+    examination: Examination = Examination()
     redis: Redis = Redis()
     log: Log = Log()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from engine.audio import Chunk
 
@@ -45,6 +46,18 @@ REASONS: Mapping[str, str] = {
     "closed": "the call was ended by the caller's side or by request",
     "drained": "the service was shutting down",
     "end-of-file": "the recording came to its end",
+    "non-compliance": "examination: the task was not done",
+    "distortion": "examination: the answer sounds synthetic",
+    "identity-drift": "examination: the voice of the answer is not the voice before it",
+    "late": "examination: the caller did not begin to answer in time",
+    "refused": "examination: a question was skipped, which is evidence for neither side",
+    "line-limited": "examination: the line removes what the answer would be judged by",
+    "cannot-tell": "examination: the answer could not be measured",
+    "prompt-failed": "examination: the prompt could not be played, the operator was asked to speak it",
+    "judge-failed": "examination: an internal fault kept the answer from being judged",
+    "audio-stopped": "examination: the call ended during a question",
+    "operator-accepted": "the operator took the caller for a person",
+    "operator-override": "the operator set the tag by hand",
 }
 
 
@@ -52,7 +65,7 @@ REASONS: Mapping[str, str] = {
 class Tag:
     """One published record about one leg of one call; the JSON has these names."""
 
-    kind: str  # "tag": the verdict changed; "score": only the numbers did; "end": the call is over
+    kind: str  # "tag": the verdict changed; "score": only the numbers did; "exam": the examination; "end": the call is over
     seq: int  # 0, 1, 2 ... within call and leg: a hole is a lost record, a repeat a duplicate
     call_id: str
     leg: str  # "caller" or "agent"
@@ -71,6 +84,7 @@ class Tag:
     metadata: Mapping[str, str] = field(default_factory=dict)
     pii: Mapping[str, str] = field(default_factory=dict)  # caller's data; nothing personal stands elsewhere
     explanation: Mapping[str, float] | None = None  # d_real, d_fake: 1 is ordinary; agrees: share, 0 to 1
+    examination: Mapping[str, Any] | None = None  # the examination's record, once there is one
     event_id: str = ""  # the Redis stream id, once published
     wall_time: float = 0.0  # Unix seconds, once published
     schema: int = SCHEMA

@@ -83,7 +83,7 @@ def synthetic_probability(llr: float, prior: float) -> float:
 class Policy:
     """The verdict over a call's speech. Holds only the running score and how long the evidence has agreed."""
 
-    __slots__ = ("_agreeing", "_leaning", "_running", "config", "llr", "verdict")
+    __slots__ = ("_agreeing", "_by_hand", "_examined", "_leaning", "_running", "config", "llr", "verdict")
 
     def __init__(self, config: PolicyConfig) -> None:
         self.config = config
@@ -92,6 +92,8 @@ class Policy:
         self._running = RunningScore(config.forget_s)
         self._leaning = Verdict.UNCERTAIN
         self._agreeing = 0
+        self._examined = 0.0  # evidence of the examination, added to the sound's
+        self._by_hand: Verdict | None = None  # an operator's word stands whatever is heard
 
     @property
     def speech_s(self) -> float:
@@ -112,10 +114,26 @@ class Policy:
         mean = self._running.mean
         if mean is None or not math.isfinite(mean):
             return self.verdict
-        self.llr = self.config.calibration.llr(mean, self._running.speech_s)
+        self.llr = self.config.calibration.llr(mean, self._running.speech_s) + self._examined
+        if self._by_hand is not None:
+            return self.verdict
         if self._running.speech_s >= self.config.min_speech_s:
             self.verdict = self._judge(self.llr)
         return self.verdict
+
+    def examine(self, llr: float) -> Verdict:
+        """Add an examined answer's evidence; it needs no second chunk to agree."""
+        self._examined += llr
+        self.llr = (self.llr or 0.0) + llr
+        if self._by_hand is None:
+            self._leaning, self._agreeing = self._lean(self.llr), self.config.agreeing_chunks
+            self.verdict = self._leaning
+        return self.verdict
+
+    def set_by_hand(self, verdict: Verdict) -> Verdict:
+        """The operator's decision: nothing heard later changes it."""
+        self.verdict = self._by_hand = verdict
+        return verdict
 
     def _judge(self, llr: float) -> Verdict:
         leaning = self._lean(llr)

@@ -6,18 +6,20 @@ service visits all sessions a few times a second. A thousand calls cost the even
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import structlog
 
 from engine.audio import AudioFrame, Chunk
 from engine.call import Call
-from engine.events import CallEnded, ChunkReady, Tag
+from engine.events import CallEnded, ChunkReady, Tag, Verdict
 from engine.explanation import Explanation
 from engine.scorer import Lane, Scorer
 
 log = structlog.get_logger(__name__)
 
+Observer = Callable[[Chunk, float], None]
 Publish = Callable[[Tag, float], None]  # (record, monotonic time at which its audio was complete)
 
 
@@ -31,6 +33,7 @@ class Session:
         self._publish = publish
         self._lane: Lane = scorer.open(self)
         self.overload_dropped = 0  # chunks
+        self.observer: Observer | None = None  # is shown every chunk: the examination of this leg
 
     def begin(self, now: float) -> None:
         """Publish the first record. Apart from the constructor, so that a refused call leaves no trace."""
@@ -62,6 +65,16 @@ class Session:
         self.call.receive_failure(reason, now)
         self._drain(now)
 
+    def on_examined(self, llr: float, reasons: tuple[str, ...], verdict: Verdict | None, now: float) -> None:
+        """An answer was judged, or an operator decided."""
+        self.call.receive_examination(llr, reasons, verdict)
+        self._drain(now)
+
+    def on_examination(self, record: Mapping[str, Any], now: float) -> None:
+        """The examination went a step further."""
+        self.call.receive_examination_record(record)
+        self._drain(now)
+
     def on_tick(self, now: float) -> None:
         due = self.call.next_timer()
         if due is not None and now >= due:
@@ -80,6 +93,8 @@ class Session:
                 if not self._scorer.submit(self._lane, event.chunk):
                     self.overload_dropped += 1
                     self.call.receive_failure("overload", arrived)
+                if self.observer is not None:
+                    self.observer(event.chunk, arrived)
             else:
                 self.latest = event.tag
                 self._publish(event.tag, arrived)

@@ -16,7 +16,7 @@ class Record:
 
     id: tuple[int, int]  # Redis stream id: milliseconds, sequence
     call_id: str
-    kind: str  # "tag", "score" or "end"
+    kind: str  # "tag", "score", "exam" or "end"
     data: bytes  # JSON
     arrived: float  # monotonic: when the audio behind it was complete
     acked: float = 0.0  # monotonic: when Redis took it

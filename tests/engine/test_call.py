@@ -271,8 +271,8 @@ def test_the_table_is_complete_and_printed() -> None:
         assert TRANSITIONS[state, Signal.FAILURE] == {Verdict.UNKNOWN}
         assert TRANSITIONS[state, Signal.AUDIO_GONE] == {Verdict.UNKNOWN}
     for (_, signal), targets in TRANSITIONS.items():
-        if Verdict.HUMAN_LIKELY in targets:  # only heard speech, or audio that returns to a call judged before
-            assert signal in (Signal.EVIDENCE, Signal.AUDIO_BACK)
+        if Verdict.HUMAN_LIKELY in targets:  # heard speech, audio that returns to a call judged before, a judged answer
+            assert signal in (Signal.EVIDENCE, Signal.AUDIO_BACK, Signal.EXAMINED)
 
 
 def test_a_transition_outside_the_table_is_our_bug() -> None:
@@ -280,3 +280,27 @@ def test_a_transition_outside_the_table_is_our_bug() -> None:
     player.frames(150, score=4.0)
     with pytest.raises(AssertionError, match="does not know"):
         player.call._move(Signal.SILENCE, Verdict.NO_SPEECH)
+
+
+def test_an_examination_s_record_is_published_and_stays_with_later_records() -> None:
+    player = Player()
+    player.call.events()
+    player.call.receive_examination_record({"state": "asked"})
+    (event,) = player.call.events()
+    assert event.tag.kind == "exam"
+    assert event.tag.examination == {"state": "asked"}
+    assert player.call.tag().examination == {"state": "asked"}
+
+
+def test_an_operator_s_decision_moves_the_tag_and_is_given_as_a_reason() -> None:
+    player = Player()
+    player.call.receive_examination(0.0, ("operator-override",), Verdict.DEEPFAKE_LIKELY)
+    assert player.call.state is Verdict.DEEPFAKE_LIKELY
+    assert "operator-override" in player.call.tag().reasons
+
+
+def test_evidence_of_an_answer_waits_behind_a_failure() -> None:
+    player = Player()
+    player.call.receive_failure("overload", 1.0)
+    player.call.receive_examination(2.0, ())
+    assert player.call.state is Verdict.UNKNOWN

@@ -100,3 +100,34 @@ def test_probability_is_bayes() -> None:
     assert synthetic_probability(-math.log(99), 0.5) == pytest.approx(0.99)
     assert synthetic_probability(800.0, 0.5) == pytest.approx(0.0)
     assert synthetic_probability(-800.0, 0.5) == pytest.approx(1.0)
+
+
+def spoken(policy: Policy, score: float, seconds: float = 4.0) -> None:
+    for _ in range(round(seconds / 0.16)):
+        policy.add(score, 0.16)
+
+
+def test_an_examined_answer_adds_its_evidence_and_needs_no_second_chunk() -> None:
+    policy = Policy(PolicyConfig(deepfake_llr=-2.0, human_llr=1.0))
+    spoken(policy, -1.0)
+    assert policy.verdict is Verdict.UNCERTAIN
+    assert policy.examine(-1.5) is Verdict.DEEPFAKE_LIKELY
+    assert policy.llr == pytest.approx(-2.5)
+    spoken(policy, -1.0)
+    assert policy.llr == pytest.approx(-2.5), "what was examined stays in the evidence"
+
+
+def test_one_failed_answer_does_not_accuse_a_voice_that_sounds_human() -> None:
+    policy = Policy(PolicyConfig(deepfake_llr=-2.0, human_llr=1.0))
+    spoken(policy, 1.5)
+    assert policy.examine(-1.6) is Verdict.UNCERTAIN
+
+
+def test_an_operator_s_word_stands_whatever_is_heard_later() -> None:
+    policy = Policy(PolicyConfig(deepfake_llr=-2.0, human_llr=1.0))
+    policy.set_by_hand(Verdict.HUMAN_LIKELY)
+    spoken(policy, -9.0)
+    assert policy.verdict is Verdict.HUMAN_LIKELY
+    assert policy.examine(-5.0) is Verdict.HUMAN_LIKELY
+    assert policy.llr is not None
+    assert policy.llr < -9.0, "the number keeps telling what the engine hears"

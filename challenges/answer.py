@@ -1,0 +1,174 @@
+"""Cutting a caller's answer out of the call: where it begins, where it ends, and what is only our own prompt.
+
+A listener is fed the call's chunks. Before the first question it keeps some seconds of the caller's plain speech, for
+comparison; while a prompt is played it watches for somebody who answers early and is not deceived by the prompt's
+echo; then it collects the answer until a pause or the limit. Whispers and claps are no speech to a voice activity
+detector, so anything that stands out from the line's own noise counts as sound.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.audio import Chunk
+
+Samples = NDArray[np.int16]
+Floats = NDArray[np.float64]
+BLOCK = 160  # samples: envelopes have one value every 20 ms
+FLOOR_CHUNKS = 64  # how many chunks back the line's noise is taken from: 10 s
+STANDS_OUT_DB = 7.0  # above that noise
+ECHO_BLOCKS = 40  # the last 0.8 s are compared
+ECHO_LIKENESS = 0.7  # correlation of the envelopes, in dB
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerConfig:
+    """Seconds."""
+
+    begin_s: float = 8.0  # a caller who has not begun by then has not answered
+    pause_s: float = 1.3  # of quiet after an answer: it is over
+    barge_s: float = 0.6  # of sound during the prompt that is not its echo: an early answer
+    echo_tail_s: float = 0.3  # after the prompt's end, for the way to the caller and back
+    before_s: float = 6.0  # of plain speech kept for comparison
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a caller said to one question; samples are int16 at the model's rate."""
+
+    samples: Samples
+    sound_s: float  # that stood out from the line's noise
+    lost_s: float  # that never arrived
+    before: Samples  # plain speech of the same call, before any question
+    early: bool = False  # begun while the prompt was playing
+
+    @property
+    def seconds(self) -> float:
+        return len(self.samples) / 8000
+
+
+class Listener:
+    """Follows one leg. `begin_prompt`, `begin_answer` and `answer` are called by the examination in this order."""
+
+    def __init__(self, config: ListenerConfig, chunk_s: float) -> None:
+        self._config, self._chunk_s = config, chunk_s
+        self._before: list[Samples] = []
+        self._kept_s = 0.0
+        self._levels: deque[float] = deque(maxlen=FLOOR_CHUNKS)
+        self._held: list[Chunk] = []
+        self._loud: list[bool] = []
+        self._mode = "before"  # then "prompt", "answer", "between"
+        self._prompt: Floats = np.zeros(0)
+        self._heard: deque[float] = deque(maxlen=ECHO_BLOCKS)
+        self._early = False
+
+    # --- in -------------------------------------------------------------------------------------------------------
+
+    def receive_chunk(self, chunk: Chunk) -> None:
+        if self._mode == "before":
+            self._keep(chunk)
+        elif self._mode == "prompt":
+            self._watch(chunk)
+        elif self._mode == "answer":
+            self._held.append(chunk)
+            self._loud.append(self._stands_out(chunk))
+
+    def begin_prompt(self) -> None:
+        self._mode, self._held, self._loud, self._early = "prompt", [], [], False
+        self._prompt = np.zeros(0)
+        self._heard.clear()
+
+    def expect_echo(self, prompt: Samples) -> None:
+        """The prompt as it is played, int16 at 8 kHz."""
+        self._prompt = envelope(prompt)
+
+    def begin_answer(self) -> None:
+        """The caller's turn. What was said over the prompt already belongs to the answer."""
+        self._early = self.barged_in
+        if not self._early:
+            self._held, self._loud = [], []
+        self._mode = "answer"
+
+    # --- out ------------------------------------------------------------------------------------------------------
+
+    @property
+    def barged_in(self) -> bool:
+        """Somebody is answering over the prompt."""
+        need = max(1, round(self._config.barge_s / self._chunk_s))
+        return self._mode == "prompt" and len(self._loud) >= need and all(self._loud[-need:])
+
+    @property
+    def begun(self) -> bool:
+        return sum(self._loud) >= 2 or any(chunk.speech_s > 0.5 * self._chunk_s for chunk in self._held)
+
+    def answered(self, limits: tuple[float, float]) -> bool:
+        """Whether the answer is over, given its shortest and longest length in seconds."""
+        if not self.begun:
+            return False
+        first = self._loud.index(True) if True in self._loud else 0
+        length = (len(self._loud) - first) * self._chunk_s
+        quiet = next((i for i, loud in enumerate(reversed(self._loud)) if loud), len(self._loud)) * self._chunk_s
+        return length >= limits[1] or (quiet >= self._config.pause_s and length - quiet >= limits[0] * 0.6)
+
+    def answer(self) -> Answer:
+        """What was collected, from a little before its first sound on."""
+        self._mode = "between"
+        first = max(0, self._loud.index(True) - 2) if True in self._loud else 0
+        held = self._held[first:]
+        empty = np.zeros(0, np.int16)
+        return Answer(
+            samples=np.concatenate([chunk.samples for chunk in held]) if held else empty,
+            sound_s=sum(self._loud) * self._chunk_s,
+            lost_s=sum(chunk.lost_s for chunk in held),
+            before=np.concatenate(self._before) if self._before else empty,
+            early=self._early,
+        )
+
+    # --- inside ---------------------------------------------------------------------------------------------------
+
+    def _keep(self, chunk: Chunk) -> None:
+        if self._kept_s < self._config.before_s and chunk.speech_s > 0.3 * self._chunk_s and not chunk.lost_s:
+            self._before.append(chunk.samples)
+            self._kept_s += self._chunk_s
+
+    def _watch(self, chunk: Chunk) -> None:
+        """During the prompt: sound that is not its echo is kept."""
+        self._heard.extend(envelope(chunk.samples).tolist())
+        loud = self._stands_out(chunk) and not self._is_echo()
+        if not loud and not any(self._loud[-2:]):
+            self._held, self._loud = [], []
+        self._held.append(chunk)
+        self._loud.append(loud)
+
+    def _stands_out(self, chunk: Chunk) -> bool:
+        wide = chunk.samples.astype(np.float32)
+        level = 10 * float(np.log10(np.dot(wide, wide) / len(wide) + 1.0))
+        self._levels.append(level)
+        floor = float(np.percentile(self._levels, 15))
+        return chunk.speech_s > 0.3 * self._chunk_s or level > max(floor + STANDS_OUT_DB, 20.0)
+
+    def _is_echo(self) -> bool:
+        return likeness(np.array(self._heard), self._prompt) >= ECHO_LIKENESS
+
+
+def envelope(samples: Samples) -> Floats:
+    """Level in dB every 20 ms of int16 [n] at 8 kHz."""
+    blocks = samples[: len(samples) // BLOCK * BLOCK].reshape(-1, BLOCK).astype(np.float64)
+    found: Floats = 10 * np.log10((blocks**2).mean(axis=1) + 100.0)
+    return found
+
+
+def likeness(heard: Floats, prompt: Floats) -> float:
+    """Largest correlation of the latest envelope with any part of the prompt's; 0 when there is too little of either."""
+    n = len(heard)
+    if n < ECHO_BLOCKS or len(prompt) < n or heard.std() < 1.0:
+        return 0.0
+    windows = np.lib.stride_tricks.sliding_window_view(prompt, n)
+    centred = windows - windows.mean(axis=1, keepdims=True)
+    spread = centred.std(axis=1)
+    scores = centred @ (heard - heard.mean()) / (n * heard.std() * np.maximum(spread, 1.0))
+    return float(scores.max())

@@ -1,0 +1,392 @@
+"""The examination of one caller as a pure object: chunks, key presses and judgements in; what is to be done out.
+
+It goes suspected -> asked -> answering -> judged, once or, with a challenge of another family, twice; no single answer
+decides. Its shell plays the prompts, judges the answers in a thread, re-arms one timer, and publishes every record.
+`python -m challenges.examination` prints how the stages follow each other.
+
+Whatever breaks (a prompt that cannot be played, a judge that fails, audio that stops) leads to a named stage with a
+reason, never to a caller left hanging, and never counts against the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from challenges.answer import Answer, Listener, ListenerConfig
+from challenges.content import Question
+from challenges.fusion import Judgement, Weighed, weigh
+from engine.audio import Chunk
+
+Samples = NDArray[np.int16]
+
+
+class Stage(StrEnum):
+    """Where an examination stands. The last four are ends of one question, `over` of the whole."""
+
+    IDLE = "idle"
+    PROPOSED = "proposed"  # suspicious; the operator may ask
+    ASKED = "asked"  # the prompt is being played or spoken
+    ANSWERING = "answering"  # the caller's turn
+    JUDGING = "judging"
+    PASSED = "passed"
+    FAILED = "failed"
+    UNCLEAR = "unclear"  # judged, and it says nothing either way
+    NO_ANSWER = "no-answer"
+    SKIPPED = "skipped"  # by the operator, or given up because something broke
+    OVER = "over"  # nothing more will be asked on this call
+
+
+class Press(StrEnum):
+    """What an operator may do at any time."""
+
+    ASK = "ask"
+    ANSWERING = "answering"  # "the caller is answering now", where the operator speaks the question
+    SKIP = "skip"
+    REPEAT = "repeat"
+    ACCEPT = "accept"  # enough: the caller is taken for a person
+    OVERRIDE = "override"
+    STOP = "stop"  # no more questions on this call
+
+
+_DONE = frozenset({Stage.PASSED, Stage.FAILED, Stage.UNCLEAR, Stage.NO_ANSWER, Stage.SKIPPED})
+_RUNNING = frozenset({Stage.ASKED, Stage.ANSWERING, Stage.JUDGING})
+TRANSITIONS: Mapping[Stage, frozenset[Stage]] = {
+    Stage.IDLE: frozenset({Stage.PROPOSED, Stage.ASKED, Stage.OVER}),
+    Stage.PROPOSED: frozenset({Stage.ASKED, Stage.SKIPPED, Stage.OVER}),
+    Stage.ASKED: frozenset({Stage.ANSWERING, Stage.SKIPPED, Stage.OVER, Stage.ASKED}),
+    Stage.ANSWERING: frozenset({Stage.JUDGING, Stage.NO_ANSWER, Stage.SKIPPED, Stage.OVER, Stage.ASKED}),
+    Stage.JUDGING: frozenset({Stage.PASSED, Stage.FAILED, Stage.UNCLEAR, Stage.SKIPPED, Stage.OVER, Stage.ASKED}),
+    **{done: frozenset({Stage.PROPOSED, Stage.ASKED, Stage.OVER}) for done in _DONE},
+    Stage.OVER: frozenset(),
+}
+
+@dataclass(frozen=True, slots=True)
+class ExaminationConfig:
+    """What is the same for all calls."""
+
+    mode: str = "operator"  # "operator": proposes; "automatic": asks by itself; "off"
+    suspicious_llr: float = -1.0  # proposed at or below this log-likelihood ratio
+    questions: int = 2  # at most, per call
+    listener: ListenerConfig = field(default_factory=ListenerConfig)
+    speak_s: float = 30.0  # an operator who speaks the question has so long
+    judge_s: float = 5.0  # a judge that takes longer has failed
+    passed_llr: float = 1.0  # of one answer: at or above it is passed
+    failed_llr: float = -1.0
+
+
+# --- what the shell is to do -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Play:
+    """Play this question, then call `prompt_started` or `prompt_failed`."""
+
+    question: Question
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Judge this answer off the event loop, then call `receive_judgement`."""
+
+    question: Question
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Publish this: the stage changed or somebody decided something."""
+
+    table: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Conclude:
+    """Add this evidence to the call's: log-likelihood ratio, natural log, high is human; or a verdict set by hand."""
+
+    llr: float
+    reasons: tuple[str, ...]
+    verdict: str = ""  # of an operator's override
+    who: str = ""
+
+
+Step = Play | Judge | Record | Conclude
+Ask = Callable[[str | None, str | None, float], Question | None]
+"""(wished challenge or None, family to avoid or None, now) -> a question never asked of this caller, or None."""
+
+
+class Examination:
+    """One caller's examination. Times are monotonic seconds."""
+
+    def __init__(self, config: ExaminationConfig, ask: Ask, chunk_s: float, *, can_play: bool) -> None:
+        self.stage = Stage.IDLE
+        self.question: Question | None = None
+        self.attempt = 0  # questions asked so far
+        self.weighed: list[Weighed] = []
+        self._config, self._draw, self._can_play = config, ask, can_play
+        self._listener = Listener(config.listener, chunk_s)
+        self._steps: list[Step] = []
+        self._deadline: float | None = None
+        self._by, self._who, self._why = "policy", "", ""
+        self._judgement: Judgement | None = None
+        self._reasons: tuple[str, ...] = ()
+
+    # --- in -------------------------------------------------------------------------------------------------------
+
+    def receive_chunk(self, chunk: Chunk, now: float) -> None:
+        """The caller's sound; costs next to nothing unless an answer is awaited or the first speech is being kept."""
+        if self._config.mode == "off":
+            return
+        self._listener.receive_chunk(chunk)
+        if self.stage is Stage.ASKED and self._listener.barged_in:
+            self._to_answer(now)
+        if self.stage is Stage.ANSWERING and self._listener.answered(self._limits()):
+            self._judge(now)
+
+    def receive_llr(self, llr: float | None, now: float) -> None:
+        """The call's own evidence. Low enough, a question is proposed (operator mode) or asked (automatic)."""
+        if self.stage is Stage.IDLE and llr is not None and llr <= self._config.suspicious_llr:
+            self._next("policy", "", "suspicious", now)
+
+    def press(
+        self, press: Press, now: float, *, who: str = "", why: str = "", challenge: str | None = None, verdict: str = ""
+    ) -> None:
+        """An operator's decision. ValueError says what cannot be done now, in words for the operator."""
+        if self._config.mode == "off":
+            raise ValueError("examinations are switched off (examination.mode)")
+        if self.stage is Stage.OVER and press is not Press.OVERRIDE:
+            raise ValueError("this examination is over")
+        _PRESSES[press](self, now, who, why, challenge, verdict)
+
+    def prompt_started(self, until: float, heard: Samples, now: float) -> None:
+        """The prompt is being played and will have been heard at `until`; `heard` at 8 kHz is known again as echo."""
+        if self.stage is Stage.ASKED:
+            self._listener.expect_echo(heard)
+            self._deadline = until + self._config.listener.echo_tail_s
+
+    def prompt_failed(self, now: float) -> None:
+        """It cannot be played: the operator is asked to speak it."""
+        if self.stage is Stage.ASKED:
+            self._can_play = False
+            self._deadline = now + self._config.speak_s
+            self._note("prompt-failed")
+
+    def receive_judgement(self, judgement: Judgement | None, nonce: str, now: float) -> None:
+        """What the judge found; None when it failed. An answer to an older question is ignored."""
+        if self.stage is not Stage.JUDGING or self.question is None or nonce != self.question.nonce:
+            return
+        if judgement is None:
+            self._finish(Stage.UNCLEAR, ("judge-failed",), now)
+            return
+        self._judgement = judgement
+        weighed = weigh(judgement)
+        self.weighed.append(weighed)
+        if weighed.llr <= self._config.failed_llr:
+            stage = Stage.FAILED
+        else:
+            stage = Stage.PASSED if weighed.llr >= self._config.passed_llr else Stage.UNCLEAR
+        self._finish(stage, weighed.reasons, now)
+
+    def close(self, now: float) -> None:
+        """The call is over: whatever was running ends here, with its name."""
+        if self.stage is Stage.OVER or self.stage is Stage.IDLE:
+            self.stage = Stage.OVER
+            return
+        if self.stage in _RUNNING:
+            self._move(Stage.SKIPPED, ("audio-stopped",))
+        self._move(Stage.OVER)
+
+    # --- out ------------------------------------------------------------------------------------------------------
+
+    def steps(self) -> list[Step]:
+        """What is to be done since the last time."""
+        drained, self._steps = self._steps, []
+        return drained
+
+    def next_timer(self) -> float | None:
+        return self._deadline
+
+    def handle_timer(self, now: float) -> None:
+        """A limit has passed: the prompt is over, nobody answered, or the judge took too long."""
+        if self._deadline is None or now < self._deadline:
+            return
+        if self.stage is Stage.ASKED and self._can_play:
+            self._to_answer(now)
+        elif self.stage is Stage.ASKED:
+            self._finish(Stage.SKIPPED, ("refused",), now)
+        elif self.stage is Stage.ANSWERING:
+            if self._listener.begun:
+                self._judge(now)
+            else:
+                self._finish(Stage.NO_ANSWER, ("late",), now)
+        elif self.stage is Stage.JUDGING:
+            self._finish(Stage.UNCLEAR, ("judge-failed",), now)
+        else:
+            self._deadline = None
+
+    def record(self, now: float | None = None) -> dict[str, Any]:
+        """The examination as operators and softphones see it."""
+        question, judged = self.question, self._judgement
+        left = None if self._deadline is None or now is None else round(max(0.0, self._deadline - now), 1)
+        return {
+            "state": str(self.stage), "attempt": self.attempt,
+            "challenge": question.challenge.key if question else "", "id": question.challenge.id if question else "",
+            "name": question.challenge.name if question else "", "language": question.language if question else "",
+            "sentence": question.sentence if question else "", "spoken_by": "engine" if self._can_play else "operator",
+            "deadline_s": left, "by": self._by, "who": self._who, "why": self._why, "reasons": list(self._reasons),
+            "compliance": _rounded(judged.compliance if judged else None), "realism": _rounded(judged.realism if judged else None),
+            "baseline": _rounded(judged.baseline if judged else None), "identity": _rounded(judged.identity if judged else None),
+            "llr": _rounded(self.weighed[-1].llr if self.weighed and judged else None),
+        }  # fmt: skip
+
+    # --- inside ---------------------------------------------------------------------------------------------------
+
+    def _limits(self) -> tuple[float, float]:
+        assert self.question is not None
+        return self.question.challenge.min_s, self.question.challenge.max_s
+
+    def _next(self, by: str, who: str, why: str, now: float, challenge: str | None = None) -> None:
+        """Draw a question, of another family than the last; ask or propose it."""
+        family = self.question.challenge.family if self.question and challenge is None else None
+        question = self._draw(challenge, family, now)
+        self._by, self._who, self._why = by, who, why
+        if question is None:
+            self._over()
+            return
+        self.question, self._judgement, self._reasons = question, None, ()
+        if by == "policy" and self._config.mode == "operator":
+            self._deadline = None
+            self._move(Stage.PROPOSED)
+        else:
+            self._ask(now)
+
+    def _ask(self, now: float) -> None:
+        assert self.question is not None
+        if now > self.question.expires:  # proposed long ago: its content is stale
+            fresh = self._draw(self.question.challenge.key, None, now)
+            self.question = fresh or self.question
+        self.attempt += 1
+        self._listener.begin_prompt()
+        self._deadline = now + self._config.speak_s
+        self._move(Stage.ASKED)
+        if self._can_play:
+            self._steps.append(Play(self.question))
+
+    def _to_answer(self, now: float) -> None:
+        self._listener.begin_answer()
+        self._deadline = now + self._config.listener.begin_s + self._limits()[1]
+        self._move(Stage.ANSWERING)
+
+    def _judge(self, now: float) -> None:
+        assert self.question is not None
+        self._deadline = now + self._config.judge_s
+        self._move(Stage.JUDGING)
+        self._steps.append(Judge(self.question, self._listener.answer()))
+
+    def _finish(self, stage: Stage, reasons: tuple[str, ...], now: float) -> None:
+        """One question is done: conclude, or go on with another."""
+        self._deadline = None
+        self._move(stage, reasons)
+        if stage in (Stage.PASSED, Stage.FAILED, Stage.UNCLEAR) and self.weighed and self._judgement is not None:
+            self._steps.append(Conclude(self.weighed[-1].llr, reasons))
+        if self.attempt >= self._config.questions:
+            self._over()
+        elif stage is not Stage.PASSED:
+            self._next("policy", "", f"after {stage}", now)
+
+    def _over(self) -> None:
+        self._deadline = None
+        self._move(Stage.OVER, self._reasons)
+
+    def _note(self, reason: str) -> None:
+        self._reasons = (*self._reasons, reason)
+        self._steps.append(Record(self.record()))
+
+    def _move(self, target: Stage, reasons: tuple[str, ...] | None = None) -> None:
+        if target not in TRANSITIONS[self.stage]:
+            raise AssertionError(f"an examination does not go from {self.stage} to {target}")
+        self.stage = target
+        if reasons is not None:
+            self._reasons = reasons
+        self._steps.append(Record(self.record()))
+
+    # --- the operator's keys --------------------------------------------------------------------------------------
+
+    def _press_ask(self, now: float, who: str, why: str, challenge: str | None, verdict: str) -> None:
+        if self.stage in _RUNNING:
+            raise ValueError(f"a question is {self.stage} already")
+        if self.stage is Stage.PROPOSED and challenge in (None, self.question and self.question.challenge.key):
+            self._by, self._who, self._why = "operator", who, why
+            self._ask(now)
+        else:
+            self._next("operator", who, why, now, challenge)
+
+    def _press_answering(self, now: float, who: str, why: str, challenge: str | None, verdict: str) -> None:
+        if self.stage is not Stage.ASKED:
+            raise ValueError(f"nothing has been asked: the examination is {self.stage}")
+        self._by, self._who, self._why = "operator", who, why
+        self._to_answer(now)
+
+    def _press_skip(self, now: float, who: str, why: str, challenge: str | None, verdict: str) -> None:
+        if self.stage is not Stage.PROPOSED and self.stage not in _RUNNING:
+            raise ValueError(f"there is nothing to skip: the examination is {self.stage}")
+        self._by, self._who, self._why = "operator", who, why
+        self.attempt += self.stage is Stage.PROPOSED
+        self._finish(Stage.SKIPPED, ("refused",), now)
+
+    def _press_repeat(self, now: float, who: str, why: str, challenge: str | None, verdict: str) -> None:
+        if self.stage not in _RUNNING or self.question is None:
+            raise ValueError(f"there is nothing to repeat: the examination is {self.stage}")
+        self._by, self._who, self._why = "operator", who, why
+        self.question = replace(self.question, expires=now + 1.0)
+        self.attempt -= 1
+        self._ask(now)
+
+    def _press_accept(self, now: float, who: str, why: str, challenge: str | None, verdict: str) -> None:
+        self._press_override(now, who, why, challenge, "human-likely", "operator-accepted")
+
+    def _press_override(
+        self, now: float, who: str, why: str, challenge: str | None, verdict: str, reason: str = "operator-override"
+    ) -> None:
+        if verdict not in ("human-likely", "deepfake-likely", "uncertain"):
+            raise ValueError(f'verdict "{verdict}" is none of human-likely, deepfake-likely, uncertain')
+        self._by, self._who, self._why = "operator", who, why
+        self._steps.append(Conclude(0.0, (reason,), verdict, who))
+        if self.stage is not Stage.OVER:
+            self._deadline = None
+            self._move(Stage.OVER, (*self._reasons, reason))
+
+    def _press_stop(self, now: float, who: str, why: str, challenge: str | None, verdict: str) -> None:
+        self._by, self._who, self._why = "operator", who, why
+        if self.stage in _RUNNING:
+            self._move(Stage.SKIPPED, ("refused",))
+        self._over()
+
+
+_PRESSES: Mapping[Press, Callable[..., None]] = {
+    Press.ASK: Examination._press_ask,
+    Press.ANSWERING: Examination._press_answering,
+    Press.SKIP: Examination._press_skip,
+    Press.REPEAT: Examination._press_repeat,
+    Press.ACCEPT: Examination._press_accept,
+    Press.OVERRIDE: Examination._press_override,
+    Press.STOP: Examination._press_stop,
+}
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(float(value), 4)
+
+
+def table() -> str:
+    """The transitions as text, one line each."""
+    return "\n".join(f"{stage:10} -> {' | '.join(sorted(after)) or '(end)'}" for stage, after in TRANSITIONS.items())
+
+
+if __name__ == "__main__":
+    print(table())
