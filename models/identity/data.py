@@ -12,12 +12,11 @@ from scipy.signal import resample_poly
 
 from models.corpus import Clip, read_corpus
 from models.identity.embed import RATE, Samples, Vector, net_speech
+from models.identity.net import SIZE
 from models.identity.space import Space, fit
+from models.identity.teacher import SPEEDS
 from models.identity.trials import Side, person, sides, through_g711
 from models.store import AudioStore, Entry
-
-SPEEDS = {"1.00": (1, 1), "0.85": (20, 17), "1.18": (17, 20)}  # of the voice: resampling up, down
-SIZE = 160  # dimensions kept of the teacher's 192
 
 
 @dataclass(frozen=True)

