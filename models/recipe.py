@@ -17,7 +17,7 @@ from models import calibrate, report
 from models.calibrate import Recording, Thresholds
 from models.calibration import Calibration
 from models.conformer import StreamingConformer
-from models.copies import DEV_PLAN, TRAIN_PLAN, add_copies, add_originals
+from models.copies import DEV_PLAN, MORE_PLAN, TRAIN_PLAN, add_copies, add_originals
 from models.corpus import Clip, read_corpus, read_manifest
 from models.dataset import Sampler, read_noises
 from models.explain import fit_weights
@@ -42,11 +42,12 @@ class Places:
     run: Path  # checkpoints and logs of this run
     cache: Path  # 8 kHz audio, shared between runs
     weights: Path  # the .onnx to write; .json beside it
+    more: tuple[Path, ...] = ()  # further folders with a manifest of real speech to train on: models/worlds.py makes one
     manifest: Path | None = None  # train on its rows of split train only, paths relative to its folder; None: the corpus's
 
 
 def train_clips(places: Places) -> list[Clip]:
-    """What is trained on. ValueError when a manifest names clips that the corpus does not have."""
+    """What is trained on of the corpus. ValueError when a manifest names clips that the corpus does not have."""
     corpus = read_corpus(places.corpus, ["train"])
     if places.manifest is None:
         return corpus
@@ -63,8 +64,13 @@ def prepare(places: Places) -> tuple[AudioStore, AudioStore]:
         clips = train_clips(places) if split == "train" else read_corpus(places.corpus, [split])
         add_originals(store, clips)
         add_copies(store, clips, plan, places.vocoders)
+    further = [clip for folder in places.more for clip in read_corpus(folder, ["train"])]
+    add_originals(train, further)
+    add_copies(train, further, MORE_PLAN, places.vocoders)
     add_codings(train)
-    return train if places.manifest is None else train.only({c.name for c in train_clips(places)}), dev
+    if places.manifest is None:
+        return train, dev
+    return train.only({clip.name for clip in (*train_clips(places), *further)}), dev
 
 
 def train_and_choose(places: Places, config: TrainConfig, stores: tuple[AudioStore, AudioStore]) -> Path:

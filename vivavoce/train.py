@@ -60,6 +60,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, default=None, metavar="FILE", help="weights to write, .onnx (default: RUN/NAME-of-run.onnx)"
     )
     add("--manifest", type=Path, default=None, metavar="FILE", help="train on these clips of the corpus only (see data select)")
+    add(
+        "--more", type=Path, action="append", default=[], metavar="DIR",
+        help="a further folder of real speech with a manifest (see data worlds); may be repeated",
+    )  # fmt: skip
     add("--steps", type=int, default=None, metavar="N", help="training steps, overrides CONFIG (default: 6000)")
     add("--seed", type=int, default=None, metavar="N", help="random seed, overrides CONFIG (default: 1)")
     add("--device", default=None, metavar="NAME", help="cpu or cuda, overrides CONFIG (default: cpu)")
@@ -81,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     if heavier and importlib.util.find_spec("transformers") is None:
         raise ConfigError("this recipe needs transformers: install the extra with pip install 'vivavoce[train,ssl]'")
     weights = args.out or args.run / f"{args.run.name}{'.pt' if heavier else '.onnx'}"
-    places = Places(args.corpus, vocoders, args.run, args.cache, weights, args.manifest)
+    places = Places(args.corpus, vocoders, args.run, args.cache, weights, tuple(args.more), args.manifest)
     found = from_corpus(places, replace(config, **chosen))
     print(as_text(found))
     print(f"weights: {weights}" + ("" if heavier else f" and {weights.with_suffix('.json')}"))
