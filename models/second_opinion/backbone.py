@@ -56,6 +56,7 @@ class Backbone(nn.Module):
     def train(self, mode: bool = True) -> Backbone:
         super().train(mode)
         self.inner.train(mode and not self.frozen)
+        self.inner.feature_extractor.eval()  # in training mode it would keep what gradients need, though it has none
         return self
 
     def forward(self, audio: Tensor) -> Tensor:
@@ -113,7 +114,7 @@ def _sentence(source: str, error: Exception, here: bool) -> str:
             "not know it; fetch the model where there is a network, and name its folder"
         )
     reason = " ".join(str(error).split("\n")[0].split())
-    if "ignore_mismatched_sizes" in reason:
+    if "ignore_mismatched_sizes" in reason or "loading state_dict" in reason:  # transformers 5, 4
         reason = "the weights are not of the shape that config.json says"
     return f"{source} cannot be loaded: {reason}"
 

@@ -96,6 +96,7 @@ def test_a_tuned_backbone_moves_at_its_own_rate_above_its_convolutions(store: Au
     assert max(far[name] for name in far if name.startswith("backbone.inner.feature_extractor.")) == 0
     layers = max(far[name] for name in far if name.startswith("backbone.inner.encoder.layers."))
     assert 0 < layers < 5e-4 < 1e-3 < far["score.weight"]
+    assert not tuner.model.train().backbone.inner.feature_extractor(torch.zeros(1, 8000)).requires_grad, "memory for nothing"
     rates = {group["share"]: group["lr"] for group in tuner.optimizer.param_groups}
     assert rates[0.01] == pytest.approx(0.01 * rates[1.0])
 
