@@ -22,6 +22,7 @@ BLOCK = 160  # samples: envelopes have one value every 20 ms
 FLOOR_CHUNKS = 64  # how many chunks back the line's noise is taken from: 10 s
 STANDS_OUT_DB = 7.0  # above that noise
 ECHO_BLOCKS = 40  # the last 0.8 s are compared
+QUIET_DB = 20.0  # of an envelope of nothing
 ECHO_LIKENESS = 0.7  # correlation of the envelopes, in dB
 
 
@@ -84,7 +85,8 @@ class Listener:
 
     def expect_echo(self, prompt: Samples) -> None:
         """The prompt as it is played, int16 at 8 kHz."""
-        self._prompt = envelope(prompt)
+        quiet = np.full(ECHO_BLOCKS, QUIET_DB)  # before the prompt's first sound comes back
+        self._prompt = np.concatenate([quiet, envelope(prompt)])
 
     def begin_answer(self) -> None:
         """The caller's turn. What was said over the prompt already belongs to the answer."""
@@ -152,13 +154,14 @@ class Listener:
         return chunk.speech_s > 0.3 * self._chunk_s or level > max(floor + STANDS_OUT_DB, 20.0)
 
     def _is_echo(self) -> bool:
-        return likeness(np.array(self._heard), self._prompt) >= ECHO_LIKENESS
+        """Also while there is too little to tell by: an answer that early is none."""
+        return len(self._heard) < ECHO_BLOCKS or likeness(np.array(self._heard), self._prompt) >= ECHO_LIKENESS
 
 
 def envelope(samples: Samples) -> Floats:
     """Level in dB every 20 ms of int16 [n] at 8 kHz."""
     blocks = samples[: len(samples) // BLOCK * BLOCK].reshape(-1, BLOCK).astype(np.float64)
-    found: Floats = 10 * np.log10((blocks**2).mean(axis=1) + 100.0)
+    found: Floats = 10 * np.log10((blocks**2).mean(axis=1) + 10 ** (QUIET_DB / 10))
     return found
 
 

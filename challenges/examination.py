@@ -135,6 +135,7 @@ class Examination:
         self._by, self._who, self._why = "policy", "", ""
         self._judgement: Judgement | None = None
         self._reasons: tuple[str, ...] = ()
+        self._now = 0.0
 
     # --- in -------------------------------------------------------------------------------------------------------
 
@@ -142,6 +143,7 @@ class Examination:
         """The caller's sound; costs next to nothing unless an answer is awaited or the first speech is being kept."""
         if self._config.mode == "off":
             return
+        self._now = now
         self._listener.receive_chunk(chunk)
         if self.stage is Stage.ASKED and self._listener.barged_in:
             self._to_answer(now)
@@ -150,6 +152,7 @@ class Examination:
 
     def receive_llr(self, llr: float | None, now: float) -> None:
         """The call's own evidence. Low enough, a question is proposed (operator mode) or asked (automatic)."""
+        self._now = now
         if self.stage is Stage.IDLE and llr is not None and llr <= self._config.suspicious_llr:
             self._next("policy", "", "suspicious", now)
 
@@ -157,6 +160,7 @@ class Examination:
         self, press: Press, now: float, *, who: str = "", why: str = "", challenge: str | None = None, verdict: str = ""
     ) -> None:
         """An operator's decision. ValueError says what cannot be done now, in words for the operator."""
+        self._now = now
         if self._config.mode == "off":
             raise ValueError("examinations are switched off (examination.mode)")
         if self.stage is Stage.OVER and press is not Press.OVERRIDE:
@@ -178,6 +182,7 @@ class Examination:
 
     def receive_judgement(self, judgement: Judgement | None, nonce: str, now: float) -> None:
         """What the judge found; None when it failed. An answer to an older question is ignored."""
+        self._now = now
         if self.stage is not Stage.JUDGING or self.question is None or nonce != self.question.nonce:
             return
         if judgement is None:
@@ -213,6 +218,7 @@ class Examination:
 
     def handle_timer(self, now: float) -> None:
         """A limit has passed: the prompt is over, nobody answered, or the judge took too long."""
+        self._now = now
         if self._deadline is None or now < self._deadline:
             return
         if self.stage is Stage.ASKED and self._can_play:
@@ -230,18 +236,19 @@ class Examination:
             self._deadline = None
 
     def record(self, now: float | None = None) -> dict[str, Any]:
-        """The examination as operators and softphones see it."""
-        question, judged = self.question, self._judgement
-        left = None if self._deadline is None or now is None else round(max(0.0, self._deadline - now), 1)
+        """The examination as operators and softphones see it, at `now` or when it was last fed."""
+        question, judged = self.question, self._judgement or Judgement(None, None, None, None)
+        at = self._now if now is None else now
+        left = None if self._deadline is None else round(max(0.0, self._deadline - at), 1)
         return {
             "state": str(self.stage), "attempt": self.attempt,
             "challenge": question.challenge.key if question else "", "id": question.challenge.id if question else "",
             "name": question.challenge.name if question else "", "language": question.language if question else "",
             "sentence": question.sentence if question else "", "spoken_by": "engine" if self._can_play else "operator",
             "deadline_s": left, "by": self._by, "who": self._who, "why": self._why, "reasons": list(self._reasons),
-            "compliance": _rounded(judged.compliance if judged else None), "realism": _rounded(judged.realism if judged else None),
-            "baseline": _rounded(judged.baseline if judged else None), "identity": _rounded(judged.identity if judged else None),
-            "llr": _rounded(self.weighed[-1].llr if self.weighed and judged else None),
+            "compliance": _rounded(judged.compliance), "realism": _rounded(judged.realism),
+            "baseline": _rounded(judged.baseline), "identity": _rounded(judged.identity),
+            "llr": _rounded(self.weighed[-1].llr if self.weighed and self._judgement else None),
         }  # fmt: skip
 
     # --- inside ---------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from typing import Any
 
 from engine.audio import AudioFrame, Chunk, Chunker, Samples
 from engine.events import TEXTS, CallEnded, ChunkReady, Event, ScoreUpdated, Tag, TagChanged, Verdict
-from engine.explanation import Explainer, Explanation
+from engine.explanation import Explainer, Explanation, Limits
 from engine.policy import Policy, PolicyConfig, counts
 
 Vad = Callable[[bytes, int], bool]  # (PCM of 10, 20 or 30 ms, rate) -> speech; webrtcvad's is_speech fits
@@ -67,7 +67,7 @@ class CallConfig:
     no_audio_s: float = 5.0  # without a packet -> unknown
     no_speech_s: float = 8.0  # of audio without speech -> no-speech
     score_interval_s: float = 1.0  # between score updates; a change of tag never waits
-    unfamiliar: float | None = None  # distance to all that the model knows, beyond which a voice is unfamiliar
+    limits: Limits = field(default_factory=Limits)  # of the distances that explain a score
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class Call:
         self._chunker = Chunker(config.rate, config.chunk_samples)
         self._chunk_s = config.chunk_samples / config.rate
         self._policy = Policy(config.policy)
-        self._explainer = Explainer(config.unfamiliar, config.policy.forget_s, config.policy.min_speech_s)
+        self._explainer = Explainer(config.limits, config.policy.forget_s, config.policy.min_speech_s)
         self._block = config.rate // 50  # samples: 20 ms for the voice activity detector
         self._block_s = self._block / config.rate
         self._events: list[Event] = []
@@ -207,6 +207,11 @@ class Call:
     @property
     def llr(self) -> float | None:
         return self._policy.llr
+
+    @property
+    def judged_llr(self) -> float | None:
+        """`llr` once it rests on enough speech for a verdict."""
+        return self._policy.llr if self._policy.speech_s >= self._config.policy.min_speech_s else None
 
     @property
     def mean_score(self) -> float | None:

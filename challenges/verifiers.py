@@ -1,0 +1,163 @@
+"""Was the task done? One score in [0, 1] per answer, from the cues that its challenge's verifier looks at.
+
+A verifier is a weighted sum of a few cues through a logistic function; the weights stand in the catalogue, beside the
+challenge, and are fitted by `vivavoce evaluate-challenges --fit`. What cannot be measured on this line, or on so
+little sound, is not scored: "cannot tell" is an answer of its own and counts for neither side.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from challenges.catalogue import Challenge, Line
+from challenges.content import Question
+from challenges.measures import Measures
+
+MIN_SNR_DB = 5.0  # of the answer: below it pitch and spectrum are the noise's
+MIN_ACTIVE_S = 0.4  # of sound in an answer of speech
+Cues = Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Compliance:
+    """How surely a task was done, or why nobody can tell."""
+
+    score: float | None  # 0 to 1
+    reason: str = ""  # "too-noisy", "too-short", "line-limited", "no-baseline", "not-measured", "no-recogniser"
+    cues: Cues | None = None  # what it rests on
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a recogniser made of the answer: the share of the drawn words found in order, 0 to 1."""
+
+    score: float | None
+    reason: str = ""
+
+
+def verify(
+    question: Question, answer: Measures | None, before: Measures | None, line: Line, words: Heard | None = None
+) -> Compliance:
+    """How surely the answer does what `question` asked; `before` is the same caller's plain speech."""
+    challenge = question.challenge
+    if not challenge.carried_by(line):
+        return Compliance(None, "line-limited")
+    if challenge.verifier == "unmeasured":
+        return Compliance(None, "not-measured")
+    if answer is None or answer.active_s < (0.1 if challenge.verifier == "bursts" else MIN_ACTIVE_S):
+        return Compliance(None, "too-short")
+    if challenge.verifier == "words":
+        return _spoken(words)
+    if answer.snr_db < MIN_SNR_DB and challenge.verifier != "melody":
+        return Compliance(None, "too-noisy")
+    if challenge.verifier in RELATIVE and before is None:
+        return Compliance(None, "no-baseline")
+    cues = CUES[challenge.verifier](answer, before, question)
+    return Compliance(_with_words(logistic(challenge, cues), words, challenge), cues=cues)
+
+
+def logistic(challenge: Challenge, cues: Cues) -> float:
+    """The catalogue's weights over the cues they name. KeyError is our own bug: a weight for a cue that is not there."""
+    total = challenge.parameters["bias"] + sum(
+        weight * cues[name] for name, weight in challenge.parameters.items() if name not in ("bias", "words")
+    )
+    return 1 / (1 + math.exp(-max(-30.0, min(30.0, total))))
+
+
+def _spoken(words: Heard | None) -> Compliance:
+    if words is None:
+        return Compliance(None, "no-recogniser")
+    return Compliance(words.score, words.reason)
+
+
+def _with_words(score: float, words: Heard | None, challenge: Challenge) -> float:
+    """Done in the right manner but with other words is done with an old recording: the words can only take away."""
+    if words is None or words.score is None or not challenge.parameters.get("words"):
+        return score
+    return score * min(1.0, 0.3 + 1.4 * words.score)
+
+
+# --- cues of each verifier ------------------------------------------------------------------------------------------
+
+
+def _voicing(answer: Measures, before: Measures | None, question: Question) -> Cues:
+    return {"voiced_share": answer.voiced_share, "tilt_db": answer.tilt_db / 10, "flatness_db": answer.flatness_db / 10}
+
+
+def _pitch(answer: Measures, before: Measures | None, question: Question) -> Cues:
+    assert before is not None
+    change = semitones(answer.f0_hz, before.f0_hz)
+    return {"change_st": change, "unvoiced": float(answer.voiced_share < 0.15)}
+
+
+def _tempo(answer: Measures, before: Measures | None, question: Question) -> Cues:
+    assert before is not None
+    ratio = math.log2(max(answer.syllables_s, 0.3) / max(before.syllables_s, 0.3))
+    return {"log_ratio": ratio, "syllables_s": answer.syllables_s}
+
+
+def _level(answer: Measures, before: Measures | None, question: Question) -> Cues:
+    assert before is not None
+    return {"change_db": answer.level_db - before.level_db, "tilt_change_db": (answer.tilt_db - before.tilt_db) / 10}
+
+
+def _muffled(answer: Measures, before: Measures | None, question: Question) -> Cues:
+    assert before is not None
+    return {
+        "tilt_change_db": (answer.tilt_db - before.tilt_db) / 10,
+        "spread_change_db": answer.spread_db - before.spread_db,
+    }
+
+
+def _nasal(answer: Measures, before: Measures | None, question: Question) -> Cues:
+    assert before is not None
+    change = (answer.nasal_db - before.nasal_db) / 10
+    return {"nasal_change_db": change, "spread_change_db": answer.spread_db - before.spread_db}
+
+
+def _melody(answer: Measures, before: Measures | None, question: Question) -> Cues:
+    return {
+        "sustained_share": answer.sustained_share,
+        "longest_note_s": min(answer.longest_note_s, 1.0),
+        "jumps_st": min(answer.jumps_st, 1.5),
+        "voiced_share": answer.voiced_share,
+    }
+
+
+def _contour(answer: Measures, before: Measures | None, question: Question) -> Cues:
+    return {"rise_st": max(-12.0, min(12.0, answer.rise_st))}
+
+
+def _emotion(answer: Measures, before: Measures | None, question: Question) -> Cues:
+    assert before is not None
+    change = abs(semitones(answer.f0_hz, before.f0_hz))
+    tempo = abs(math.log2(max(answer.syllables_s, 0.3) / max(before.syllables_s, 0.3)))
+    return {"pitch_change_st": min(change, 12.0), "tempo_change": tempo, "range_change_st": answer.range_st - before.range_st}
+
+
+def _bursts(answer: Measures, before: Measures | None, question: Question) -> Cues:
+    return {
+        "unvoiced": 1 - answer.voiced_share,
+        "burst_share": answer.burst_share,
+        "crest_db": answer.crest_db / 10,
+        "spread_db": answer.spread_db,
+    }
+
+
+def _background(answer: Measures, before: Measures | None, question: Question) -> Cues:
+    assert before is not None
+    return {"floor_rise_db": answer.floor_db - before.floor_db}
+
+
+RELATIVE = frozenset({"pitch", "tempo", "level", "muffled", "nasal", "emotion", "background"})
+CUES: Mapping[str, Callable[[Measures, Measures | None, Question], Cues]] = {
+    "voicing": _voicing, "pitch": _pitch, "tempo": _tempo, "level": _level, "muffled": _muffled, "nasal": _nasal,
+    "melody": _melody, "contour": _contour, "emotion": _emotion, "bursts": _bursts, "background": _background,
+}  # fmt: skip
+
+
+def semitones(high: float | None, low: float | None) -> float:
+    """How far `high` lies above `low`; 0 when either has no pitch."""
+    return 12 * math.log2(high / low) if high and low else 0.0

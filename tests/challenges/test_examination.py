@@ -1,0 +1,207 @@
+"""The examination as a state machine: every road has a named end, and no single answer decides."""
+
+from __future__ import annotations
+
+import pytest
+
+from challenges.examination import TRANSITIONS, Conclude, ExaminationConfig, Judge, Play, Press, Record, Stage, table
+from tests.challenges.exam import Caller
+
+OPERATOR = ExaminationConfig(mode="operator")
+
+
+def conclusions(caller: Caller) -> list[Conclude]:
+    return [step for step in caller.steps if isinstance(step, Conclude)]
+
+
+def test_a_person_who_does_the_task_passes_after_one_question() -> None:
+    caller = Caller()
+    caller.hear("speech", 4.0)
+    caller.suspect()
+    assert any(isinstance(step, Play) for step in caller.steps)
+    caller.prompt()
+    caller.hear("quiet", 3.5)
+    assert caller.exam.stage is Stage.ANSWERING
+    caller.hear("whisper", 3.0)
+    caller.hear("quiet", 1.6)
+    (judge,) = [step for step in caller.steps if isinstance(step, Judge)]
+    assert judge.answer.seconds == pytest.approx(4.6, abs=0.8)
+    assert len(judge.answer.before) / 8000 == pytest.approx(4.0, abs=0.2)
+    caller.judged(compliance=0.95, realism=1.0)
+    assert caller.states == ["asked", "answering", "judging", "passed"]
+    assert conclusions(caller)[0].llr > 0
+
+
+def test_a_failed_task_leads_to_one_of_another_family_and_two_failures_end_it() -> None:
+    caller = Caller()
+    caller.hear("speech", 4.0)
+    caller.suspect()
+    for _ in range(2):
+        caller.prompt(1.0)
+        caller.hear("quiet", 1.6)
+        caller.hear("speech", 3.0)
+        caller.hear("quiet", 1.6)
+        caller.judged(compliance=0.02)
+    assert caller.states[-2:] == ["failed", "over"]
+    assert caller.wished == [(None, None), (None, "vocal")]
+    first, second = conclusions(caller)
+    assert first.llr > -2.0, "a single failed task stays below what accuses"
+    assert first.reasons == second.reasons == ("non-compliance",)
+
+
+def test_nobody_answering_is_late_and_no_evidence() -> None:
+    caller = Caller(ExaminationConfig(mode="automatic", questions=1))
+    caller.suspect()
+    caller.prompt(1.0)
+    caller.hear("quiet", 30.0)
+    assert caller.states == ["asked", "answering", "no-answer", "over"]
+    assert [step.table["reasons"] for step in caller.steps if isinstance(step, Record)][-2] == ["late"]
+    assert not conclusions(caller)
+
+
+def test_an_answer_over_the_prompt_is_taken_but_the_prompt_s_echo_is_not() -> None:
+    eager = Caller()
+    eager.suspect()
+    eager.prompt(5.0)
+    eager.hear("quiet", 1.0)
+    eager.hear("speech", 1.0)
+    assert eager.exam.stage is Stage.ANSWERING
+
+    import numpy as np
+
+    rng = np.random.default_rng(5)
+    swell = np.repeat(rng.uniform(0.02, 1.0, 40), 1280)  # as loud and soft as speech
+    prompt = (rng.standard_normal(40 * 1280) * 3000 * swell).astype(np.int16)
+    echoed = Caller()
+    echoed.hear("quiet", 2.0)
+    echoed.suspect()
+    echoed.exam.prompt_started(echoed.now + 6.4, prompt, echoed.now)
+    echo = np.concatenate([np.zeros(1280, np.int16), prompt // 4])[: 36 * 1280]
+    echoed.hear("speech", 36 * 0.16, echo)
+    assert echoed.exam.stage is Stage.ASKED
+
+
+def test_in_operator_mode_the_engine_only_proposes() -> None:
+    caller = Caller(OPERATOR)
+    caller.suspect()
+    assert caller.states == ["proposed"]
+    caller.exam.press(Press.ASK, caller.now, who="ana")
+    caller.drain()
+    assert caller.states == ["proposed", "asked"]
+    assert caller.exam.record()["by"] == "operator"
+    assert caller.exam.record()["who"] == "ana"
+
+
+def test_where_nothing_can_be_played_the_operator_speaks_and_says_when_the_caller_answers() -> None:
+    caller = Caller(OPERATOR, can_play=False)
+    caller.exam.press(Press.ASK, caller.now)
+    caller.drain()
+    record = caller.exam.record()
+    assert record["spoken_by"] == "operator"
+    assert record["sentence"]
+    assert not any(isinstance(step, Play) for step in caller.steps)
+    caller.exam.press(Press.ANSWERING, caller.now)
+    assert caller.exam.stage is Stage.ANSWERING
+
+
+def test_a_prompt_that_cannot_be_played_falls_to_the_operator_with_its_reason() -> None:
+    caller = Caller()
+    caller.suspect()
+    caller.exam.prompt_failed(caller.now)
+    caller.drain()
+    assert caller.steps[-1].table["reasons"] == ["prompt-failed"]
+    assert caller.exam.record()["spoken_by"] == "operator"
+    caller.hear("quiet", 31.0)
+    assert "skipped" in caller.states
+
+
+def test_a_judge_that_never_answers_leaves_it_unclear() -> None:
+    caller = Caller(ExaminationConfig(mode="automatic", questions=1))
+    caller.suspect()
+    caller.prompt(1.0)
+    caller.hear("quiet", 1.6)
+    caller.hear("speech", 3.0)
+    caller.hear("quiet", 8.0)
+    assert caller.states[-2:] == ["unclear", "over"]
+    assert not conclusions(caller)
+    nonce = caller.exam.question.nonce if caller.exam.question else ""
+    caller.exam.receive_judgement(None, nonce, caller.now)
+    assert caller.exam.stage is Stage.OVER, "a result that comes too late changes nothing"
+
+
+@pytest.mark.parametrize("press", [Press.ACCEPT, Press.OVERRIDE])
+def test_an_operator_may_decide_at_any_stage(press: Press) -> None:
+    for stage in range(3):
+        caller = Caller(OPERATOR)
+        if stage:
+            caller.exam.press(Press.ASK, caller.now)
+        if stage > 1:
+            caller.exam.press(Press.ANSWERING, caller.now)
+        caller.exam.press(press, caller.now, who="ana", verdict="uncertain")
+        caller.drain()
+        (conclusion,) = conclusions(caller)
+        assert conclusion.verdict == ("human-likely" if press is Press.ACCEPT else "uncertain")
+        assert caller.exam.stage is Stage.OVER
+
+
+def test_what_cannot_be_done_now_is_said_in_words() -> None:
+    caller = Caller(OPERATOR)
+    for press, words in (
+        (Press.ANSWERING, "nothing has been asked"), (Press.SKIP, "nothing to skip"), (Press.REPEAT, "nothing to repeat"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=words):
+            caller.exam.press(press, caller.now)
+    caller.exam.press(Press.ASK, caller.now)
+    with pytest.raises(ValueError, match="asked already"):
+        caller.exam.press(Press.ASK, caller.now)
+    with pytest.raises(ValueError, match='"guilty" is none of'):
+        caller.exam.press(Press.OVERRIDE, caller.now, verdict="guilty")
+    with pytest.raises(ValueError, match="switched off"):
+        Caller(ExaminationConfig(mode="off")).exam.press(Press.ASK, 0.0)
+
+
+def test_repeat_plays_the_same_question_and_counts_once() -> None:
+    caller = Caller(OPERATOR)
+    caller.exam.press(Press.ASK, caller.now)
+    caller.prompt(2.0)
+    asked = caller.exam.question
+    caller.exam.press(Press.REPEAT, caller.now)
+    caller.drain()
+    plays = [step for step in caller.steps if isinstance(step, Play)]
+    assert len(plays) == 2
+    assert asked is not None
+    assert plays[1].question.sentence == asked.sentence
+    assert caller.exam.attempt == 1
+
+
+def test_a_proposal_that_waited_too_long_is_drawn_anew() -> None:
+    caller = Caller(OPERATOR)
+    caller.suspect()
+    stale = caller.exam.question
+    caller.exam.press(Press.ASK, caller.now + 3600)
+    assert stale is not None
+    assert caller.exam.question is not None
+    assert caller.exam.question.nonce != stale.nonce
+
+
+def test_a_call_that_ends_in_mid_answer_names_its_end() -> None:
+    caller = Caller()
+    caller.suspect()
+    caller.prompt(1.0)
+    caller.hear("quiet", 1.6)
+    caller.exam.close(caller.now)
+    caller.drain()
+    assert caller.states[-2:] == ["skipped", "over"]
+    assert [s.table["reasons"] for s in caller.steps if isinstance(s, Record)][-2] == ["audio-stopped"]
+
+
+def test_when_nothing_is_left_to_ask_the_examination_is_over() -> None:
+    caller = Caller(keys=())
+    caller.suspect()
+    assert caller.states == ["over"]
+
+
+def test_the_table_is_printed_whole_and_every_stage_can_end() -> None:
+    assert len(table().splitlines()) == len(TRANSITIONS) == len(Stage)
+    for stage, after in TRANSITIONS.items():
+        assert Stage.OVER in after or stage is Stage.OVER
