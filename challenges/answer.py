@@ -22,6 +22,7 @@ BLOCK = 160  # samples: envelopes have one value every 20 ms
 FLOOR_CHUNKS = 64  # how many chunks back the line's noise is taken from: 10 s
 STANDS_OUT_DB = 7.0  # above that noise
 ECHO_BLOCKS = 40  # the last 0.8 s are compared
+ECHO_LAGS = (-10, 40)  # blocks: an echo comes back within 0.8 s; clocks may differ by 0.2 s
 QUIET_DB = 20.0  # of an envelope of nothing
 ECHO_LIKENESS = 0.7  # correlation of the envelopes, in dB
 
@@ -64,6 +65,7 @@ class Listener:
         self._loud: list[bool] = []
         self._mode = "before"  # then "prompt", "answer", "between"
         self._prompt: Floats = np.zeros(0)
+        self._since = 0  # blocks heard since it began
         self._heard: deque[float] = deque(maxlen=ECHO_BLOCKS)
         self._early = False
 
@@ -87,6 +89,7 @@ class Listener:
         """The prompt as it is played, int16 at 8 kHz."""
         quiet = np.full(ECHO_BLOCKS, QUIET_DB)  # before the prompt's first sound comes back
         self._prompt = np.concatenate([quiet, envelope(prompt)])
+        self._since = 0
 
     def begin_answer(self) -> None:
         """The caller's turn. What was said over the prompt already belongs to the answer."""
@@ -139,7 +142,9 @@ class Listener:
 
     def _watch(self, chunk: Chunk) -> None:
         """During the prompt: sound that is not its echo is kept."""
-        self._heard.extend(envelope(chunk.samples).tolist())
+        blocks = envelope(chunk.samples).tolist()
+        self._heard.extend(blocks)
+        self._since += len(blocks)
         loud = self._stands_out(chunk) and not self._is_echo()
         if not loud and not any(self._loud[-2:]):
             self._held, self._loud = [], []
@@ -155,7 +160,10 @@ class Listener:
 
     def _is_echo(self) -> bool:
         """Also while there is too little to tell by: an answer that early is none."""
-        return len(self._heard) < ECHO_BLOCKS or likeness(np.array(self._heard), self._prompt) >= ECHO_LIKENESS
+        if len(self._heard) < ECHO_BLOCKS:
+            return True
+        played = self._prompt[max(0, self._since - ECHO_LAGS[1]) : self._since + ECHO_BLOCKS - ECHO_LAGS[0]]
+        return likeness(np.array(self._heard), played) >= ECHO_LIKENESS
 
 
 def envelope(samples: Samples) -> Floats:
@@ -166,7 +174,7 @@ def envelope(samples: Samples) -> Floats:
 
 
 def likeness(heard: Floats, prompt: Floats) -> float:
-    """Largest correlation of the latest envelope with any part of the prompt's; 0 when there is too little of either."""
+    """Largest correlation of the latest envelope with any part of what was played; 0 with too little of either."""
     n = len(heard)
     if n < ECHO_BLOCKS or len(prompt) < n or heard.std() < 1.0:
         return 0.0
