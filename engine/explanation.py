@@ -9,27 +9,36 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from engine.events import Verdict
 
 Explanation = Sequence[float]  # distance to people, to the nearest fakes, agreement 0 or 1
-DISAGREES, AGREES_AGAIN = 0.4, 0.6  # share of the remembered speech over which nearest mean and score agree
-FAMILIAR_AGAIN = 0.9  # of the threshold
-_VERDICTS = (Verdict.DEEPFAKE_LIKELY, Verdict.HUMAN_LIKELY)
+SLACK = 0.1  # how far back over its limit a distance must go before a reason is withdrawn
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """From the model's file, in its distances; None: the reason is never given."""
+
+    unfamiliar: float | None = None  # to what is nearest, people or fakes: above, the sound is unlike all that is known
+    doubt_human: float | None = None  # to fakes minus to people: below, "Human-likely" deserves less trust
+    doubt_fake: float | None = None  # the same: above, "Deepfake-likely" does
 
 
 class Explainer:
     """Running means of one call's explanations, weighted by speech."""
 
     __slots__ = (
-        "_agreeing", "_disagrees", "_fake", "_forget_s", "_least_s", "_limit", "_real", "_speech_s", "_strange", "_weight",
+        "_agreeing", "_doubt_fake", "_doubt_human", "_fake", "_forget_s", "_least_s", "_limits", "_real", "_speech_s",
+        "_strange", "_weight",
     )  # fmt: skip
 
-    def __init__(self, limit: float | None, forget_s: float, least_s: float) -> None:
-        """`limit`: distance to what is nearest beyond which a voice is unfamiliar, None for never; the others in seconds."""
-        self._limit, self._forget_s, self._least_s = limit, forget_s, least_s
+    def __init__(self, limits: Limits, forget_s: float, least_s: float) -> None:
+        """Speech is forgotten to 1/e after `forget_s` seconds of it; no reason is given before `least_s`."""
+        self._limits, self._forget_s, self._least_s = limits, forget_s, least_s
         self._real = self._fake = self._agreeing = self._weight = self._speech_s = 0.0
-        self._strange = self._disagrees = False
+        self._strange = self._doubt_human = self._doubt_fake = False
 
     def add(self, explanation: Explanation, speech_s: float) -> None:
         """Take one chunk of heard speech into account; numbers that are not finite say nothing."""
@@ -46,11 +55,11 @@ class Explainer:
             self._judge()
 
     def _judge(self) -> None:
-        share = self._agreeing / self._weight
-        self._disagrees = share < (AGREES_AGAIN if self._disagrees else DISAGREES)
-        if self._limit is not None:
-            nearest = min(self._real, self._fake) / self._weight
-            self._strange = nearest > self._limit * (FAMILIAR_AGAIN if self._strange else 1.0)
+        real, fake, limits = self._real / self._weight, self._fake / self._weight, self._limits
+        self._strange = above(min(real, fake), limits.unfamiliar, self._strange)
+        self._doubt_fake = above(fake - real, limits.doubt_fake, self._doubt_fake)
+        low = None if limits.doubt_human is None else -limits.doubt_human
+        self._doubt_human = above(real - fake, low, self._doubt_human)
 
     @property
     def values(self) -> Mapping[str, float] | None:
@@ -63,6 +72,12 @@ class Explainer:
         }  # fmt: skip
 
     def reasons(self, verdict: Verdict) -> tuple[str, ...]:
-        """Codes of engine.events.REASONS; that the mean disagrees matters only to a verdict."""
-        found = ("mean-disagrees",) if self._disagrees and verdict in _VERDICTS else ()
+        """Codes of engine.events.REASONS; only a verdict can be disagreed with."""
+        doubt = {Verdict.HUMAN_LIKELY: self._doubt_human, Verdict.DEEPFAKE_LIKELY: self._doubt_fake}.get(verdict, False)
+        found = ("mean-disagrees",) if doubt else ()
         return (*found, "unfamiliar-sound") if self._strange else found
+
+
+def above(value: float, limit: float | None, was: bool) -> bool:
+    """Whether `value` is above its limit, or was and is not clearly back."""
+    return limit is not None and value > (limit - SLACK if was else limit)

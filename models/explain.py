@@ -7,7 +7,7 @@ the graph that serves, where they cost a product with a few columns.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,13 @@ from models.corpus import Clip, read_corpus
 from models.dataset import read_noises
 from models.embeddings import Heard, hear, running
 from models.explain_graph import attach
-from models.runtime import OnnxModel, load_info, load_model, save_info
+from models.runtime import ModelInfo, OnnxModel, load_info, load_model, save_info
 
 Floats = NDArray[np.float64]
 CLUSTERS = 8  # of fakes: synthesis has no one sound
 OUTSIDE = 0.01  # share of dev's people that may be called unfamiliar
+DOUBTED = 0.15  # share of dev's right verdicts of a kind that may be doubted
+LEAST_VERDICTS = 20  # right ones of a kind, to set a limit for doubting it
 LEAST_SPEECH_S = 2.0  # as a verdict needs
 
 
@@ -38,7 +40,6 @@ class Statistics:
     clusters: Floats  # [K, H] centres of the fakes
     scale: float  # Euclidean distance that counts as 1
     boundary: float  # raw score above which the network says "person"
-    unfamiliar: float | None = None  # running distance to what is nearest, above which a call is like nothing known
 
     def explain(self, embeddings: Floats, scores: Floats) -> Floats:
         """[N, 3]: distance to people, to the nearest cluster of fakes, 1 where nearest mean and network agree else 0."""
@@ -62,6 +63,32 @@ def centres_of(heard: Sequence[Heard]) -> tuple[Floats, NDArray[np.bool_]]:
     return np.stack([h.centre for h in heard]), np.array([h.clip.bonafide for h in heard])
 
 
+def limits_from(statistics: Statistics, dev: Sequence[Heard], info: ModelInfo) -> dict[str, float | None]:
+    """The limits that stand beside the weights, under ModelInfo's names; None where dev has too little to set one.
+
+    A verdict is doubted when what is nearer speaks for it less than for 85 % of dev's right verdicts of its kind.
+    """
+    margins: dict[bool, list[float]] = {True: [], False: []}
+    for h in dev:
+        llr, person = info.calibration.llr(h.score, float(h.speech.sum())), h.clip.bonafide
+        right = llr >= info.human_llr if person else llr <= info.deepfake_llr
+        if right and h.speech.sum() >= LEAST_SPEECH_S:
+            margins[person].append(margin(statistics, h))
+    human, fake = margins[True], margins[False]
+    return {
+        "unfamiliar": unfamiliar_from(statistics, dev),
+        "doubt_human": round(float(np.quantile(human, DOUBTED)), 4) if len(human) >= LEAST_VERDICTS else None,
+        "doubt_fake": round(float(np.quantile(fake, 1 - DOUBTED)), 4) if len(fake) >= LEAST_VERDICTS else None,
+    }
+
+
+def margin(statistics: Statistics, heard: Heard) -> float:
+    """Running distance to the nearest fakes minus that to people, at the end."""
+    found = statistics.explain(heard.embeddings.astype(np.float64), heard.scores.astype(np.float64))
+    real, fake, _ = running(found, heard.speech)[-1]
+    return float(fake - real)
+
+
 def strangeness(statistics: Statistics, heard: Heard, least_s: float = LEAST_SPEECH_S) -> float | None:
     """The greatest running distance to what is nearest, once `least_s` of speech were heard; None if they never were."""
     found = statistics.explain(heard.embeddings.astype(np.float64), heard.scores.astype(np.float64))
@@ -78,19 +105,27 @@ def unfamiliar_from(statistics: Statistics, heard: Sequence[Heard], share: float
 def fit_weights(
     weights: Path, corpus: Path, clusters: int = CLUSTERS, train: Sequence[Clip] | None = None
 ) -> dict[str, Any]:
-    """Fit on train, set the threshold on dev, write both into WEIGHTS (.onnx) and its .json. Returns what was found.
+    """Fit on train, set the limits on dev, write both into WEIGHTS (.onnx) and its .json. Returns what was found.
 
     `train`: the clips to fit on instead of the corpus's. ValueError when the file gives no embeddings or a class is missing.
     """
     model = load_model(weights)
     known, dev = heard_of(model, corpus, "train", train), heard_of(model, corpus, "dev")
     fitted = fit(known, model.info.calibration.boundary, clusters)
-    fitted = replace(fitted, unfamiliar=unfamiliar_from(fitted, dev))
     attach(weights, fitted.real, fitted.fake, fitted.clusters, fitted.scale, fitted.boundary)
-    found = summary(fitted, dev)
     info = load_info(weights.with_suffix(".json"))
-    provenance = {**info.provenance, "explanation": found}
-    save_info(replace(info, unfamiliar=fitted.unfamiliar, provenance=provenance), weights.with_suffix(".json"))
+    limits = limits_from(fitted, dev, info)
+    found = summary(fitted, dev, limits)
+    save_info(
+        replace(
+            info,
+            unfamiliar=limits["unfamiliar"],
+            doubt_human=limits["doubt_human"],
+            doubt_fake=limits["doubt_fake"],
+            provenance={**info.provenance, "explanation": found},
+        ),
+        weights.with_suffix(".json"),
+    )
     return found
 
 
@@ -100,13 +135,13 @@ def heard_of(model: OnnxModel, corpus: Path, split: str, clips: Sequence[Clip] |
     return list(hear(model, read_corpus(corpus, [split]) if clips is None else clips, CONDITIONS, noises))
 
 
-def summary(fitted: Statistics, dev: Sequence[Heard]) -> dict[str, Any]:
+def summary(fitted: Statistics, dev: Sequence[Heard], limits: Mapping[str, float | None]) -> dict[str, Any]:
     """Dev's medians by class, how often nearest mean and network agree, and whose sound was unfamiliar; rates 0-1."""
-    out: dict[str, Any] = {"clusters": len(fitted.clusters), "unfamiliar": fitted.unfamiliar}
+    out: dict[str, Any] = {"clusters": len(fitted.clusters), **limits}
+    limit = limits["unfamiliar"] if limits["unfamiliar"] is not None else float("inf")
     for name, person in (("bona fide", True), ("spoof", False)):
         group = [h for h in dev if h.clip.bonafide == person]
         found = fitted.explain(np.stack([h.centre for h in group]), np.array([h.score for h in group]))
-        limit = float("inf") if fitted.unfamiliar is None else fitted.unfamiliar
         passed = [s > limit for h in group if (s := strangeness(fitted, h)) is not None]
         out[name] = {
             "d_real": round(float(np.median(found[:, 0])), 3),

@@ -49,6 +49,8 @@ class ModelInfo:
     trained: bool = True
     flops_per_chunk: float = 0.0  # of its matrix products and convolutions, one call
     unfamiliar: float | None = None  # a call farther than this from people and from fakes is unlike all that is known
+    doubt_human: float | None = None  # distance to fakes minus to people below which "Human-likely" deserves less trust
+    doubt_fake: float | None = None  # the same above which "Deepfake-likely" does
     provenance: dict[str, Any] = field(default_factory=dict)
 
 

@@ -14,14 +14,22 @@ from models.runtime import DEFAULT_WEIGHTS
 HELP = "fit what explains scores into a model's file (extra: train)"
 
 
+LIMITS = {
+    "unfamiliar": "unfamiliar above",
+    "doubt_human": "Human-likely doubted below",
+    "doubt_fake": "Deepfake-likely doubted above",
+}  # fmt: skip
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
     sub = commands.add_parser(
         "fit",
         help="means and clusters from train, the threshold of the unfamiliar from dev",
-        description="Fit class means and clusters of fakes on train, and on dev the distance beyond which a voice is\n"
-        "unlike all that is known (1 % of people). Written into the .onnx and the .json beside it, in place of an\n"
-        "earlier fit. Scores stay the same. `vivavoce train` does this itself.",
+        description="Fit class means and clusters of fakes on train, and on dev the distance beyond which a voice is unlike\n"
+        "all that is known (1 % of people) and the distances at which a verdict deserves less trust (15 % of right ones).\n"
+        "Written into the .onnx and the .json beside it, in place of an earlier fit. Scores stay the same.\n"
+        "`vivavoce train` does this itself; an int8 file is to be made after it.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = sub.add_argument
@@ -45,8 +53,8 @@ def run(args: argparse.Namespace) -> int:
 
 def table(found: dict[str, Any], weights: Path) -> str:
     """What was found, for a person."""
-    limit = "no speech long enough to set a threshold" if found["unfamiliar"] is None else f"{found['unfamiliar']:.2f}"
-    lines = [f"{weights}: {found['clusters']} clusters of fakes, unfamiliar beyond: {limit}", ""]
+    limits = [f"{text} {'-' if found[name] is None else f'{found[name]:.2f}'}" for name, text in LIMITS.items()]
+    lines = [f"{weights}: {found['clusters']} clusters of fakes; {', '.join(limits)}", ""]
     lines.append(f"{'dev':12}{'to people':>12}{'to fakes':>12}{'mean agrees':>14}{'unfamiliar':>12}")
     for name in ("bona fide", "spoof"):
         row = found[name]

@@ -8,6 +8,7 @@ from pathlib import Path
 from engine.call import CallConfig
 from engine.config import Settings
 from engine.errors import ModelError
+from engine.explanation import Limits
 from engine.policy import Calibration, PolicyConfig
 from models.runtime import DEFAULT_WEIGHTS, INT8_WEIGHTS, ModelInfo, OnnxModel, load_model
 
@@ -42,7 +43,7 @@ def call_config(settings: Settings, info: ModelInfo) -> CallConfig:
         no_audio_s=calls.no_audio_s,
         no_speech_s=calls.no_speech_s,
         score_interval_s=tags.score_interval_s,
-        unfamiliar=info.unfamiliar,
+        limits=Limits(info.unfamiliar, info.doubt_human, info.doubt_fake),
     )
 
 

@@ -10,21 +10,15 @@ import pytest
 from engine.audio import AudioFrame
 from engine.call import CallConfig
 from engine.events import REASONS, Tag, Verdict
-from engine.explanation import Explainer
+from engine.explanation import Explainer, Limits
 from tests.engine.test_call import CONFIG, POLICY, QUIET, SPEECH, Player
 
 NEVER = 1e12  # seconds: nothing is forgotten
 FAKE, HUMAN, UNCERTAIN = Verdict.DEEPFAKE_LIKELY, Verdict.HUMAN_LIKELY, Verdict.UNCERTAIN
 
 
-def told(explainer: Explainer, *agrees: float, real: float = 1.0) -> Explainer:
-    for share in agrees:
-        explainer.add((real, 2.0, share), 1.0)
-    return explainer
-
-
 def test_means_are_by_speech() -> None:
-    explainer = Explainer(None, NEVER, 2.0)
+    explainer = Explainer(Limits(), NEVER, 2.0)
     assert explainer.values is None
     explainer.add((1.0, 4.0, 1.0), 0.3)
     explainer.add((3.0, 0.0, 0.0), 0.1)
@@ -32,7 +26,7 @@ def test_means_are_by_speech() -> None:
 
 
 def test_what_is_long_ago_counts_less() -> None:
-    explainer = Explainer(None, 10.0, 2.0)
+    explainer = Explainer(Limits(), 10.0, 2.0)
     explainer.add((1.0, 1.0, 1.0), 10.0)
     explainer.add((0.0, 0.0, 0.0), 10.0)
     assert explainer.values is not None
@@ -41,48 +35,52 @@ def test_what_is_long_ago_counts_less() -> None:
 
 @pytest.mark.parametrize("strange", [(math.nan, 1.0, 1.0), (1.0, math.inf, 1.0)])
 def test_numbers_that_are_none_and_chunks_without_speech_say_nothing(strange: tuple[float, float, float]) -> None:
-    explainer = Explainer(1.0, NEVER, 0.0)
+    explainer = Explainer(Limits(unfamiliar=1.0), NEVER, 0.0)
     explainer.add(strange, 1.0)
     explainer.add((9.0, 9.0, 0.0), 0.0)
     assert explainer.values is None
     assert explainer.reasons(FAKE) == ()
 
 
-def test_a_mean_that_disagrees_is_a_reason_to_doubt_a_verdict_only() -> None:
-    explainer = told(Explainer(None, NEVER, 2.0), 0, 0, 1)
-    assert explainer.reasons(FAKE) == explainer.reasons(HUMAN) == ("mean-disagrees",)
-    assert all(explainer.reasons(verdict) == () for verdict in Verdict if verdict not in (FAKE, HUMAN))
+LIMITS = Limits(1.5, doubt_human=-0.5, doubt_fake=0.25)  # of the distance to fakes minus that to people
 
 
-def test_disagreement_begins_below_two_fifths_and_ends_at_three() -> None:
-    explainer = told(Explainer(None, NEVER, 0.0), 0, 0, 1, 1)  # a half
-    assert explainer.reasons(FAKE) == ("mean-disagrees",), "it was below before and the half does not end it"
-    told(explainer, 1)  # three fifths
-    assert explainer.reasons(FAKE) == ()
-    told(explainer, 0)  # a half again, from above
-    assert explainer.reasons(FAKE) == ()
-    told(explainer, 0, 0)  # three of eight
-    assert explainer.reasons(FAKE) == ("mean-disagrees",)
+@pytest.mark.parametrize(("margin", "doubted"), [(-0.6, HUMAN), (-0.4, None), (0.2, None), (0.3, FAKE)])
+def test_distances_that_speak_against_it_are_a_reason_to_doubt_a_verdict_only(margin: float, doubted: Verdict | None) -> None:
+    explainer = Explainer(LIMITS, NEVER, 0.0)
+    explainer.add((1.0, 1.0 + margin, 1.0), 1.0)
+    for verdict in Verdict:
+        assert explainer.reasons(verdict) == (("mean-disagrees",) if verdict is doubted else ())
+
+
+def test_a_doubt_stays_until_it_is_clearly_over() -> None:
+    explainer = Explainer(LIMITS, NEVER, 0.0)
+    for margin, doubted in ((-0.6, True), (-0.24, True), (-0.33, False), (-0.72, False), (-0.72, True)):
+        explainer.add((1.0, 1.0 + margin, 1.0), 1.0)  # running: -.6, -.42, -.39, -.4725, -.522
+        assert (explainer.reasons(HUMAN) == ("mean-disagrees",)) is doubted, margin
 
 
 def test_unfamiliar_is_far_from_people_and_from_fakes() -> None:
-    explainer = Explainer(1.5, NEVER, 0.0)
+    explainer = Explainer(Limits(unfamiliar=1.5), NEVER, 0.0)
     explainer.add((9.0, 1.4, 1.0), 1.0)
     assert explainer.reasons(UNCERTAIN) == ()
     explainer.add((9.0, 1.8, 1.0), 1.0)  # 1.6 on average
     assert explainer.reasons(UNCERTAIN) == explainer.reasons(HUMAN) == ("unfamiliar-sound",)
-    explainer.add((9.0, 1.0, 1.0), 1.0)  # 1.4: below the threshold, not below nine tenths of it
+    explainer.add((9.0, 1.15, 1.0), 1.0)  # 1.45: below the limit, not clearly
     assert explainer.reasons(UNCERTAIN) == ("unfamiliar-sound",)
-    explainer.add((9.0, 1.0, 1.0), 1.0)  # 1.3
+    explainer.add((9.0, 0.85, 1.0), 1.0)  # 1.3
     assert explainer.reasons(UNCERTAIN) == ()
 
 
 def test_no_reason_before_enough_speech_and_none_without_a_threshold() -> None:
-    explainer = Explainer(1.0, NEVER, 2.0)
-    told(explainer, 0, real=9.0)
-    assert explainer.reasons(FAKE) == ()
-    assert told(explainer, 0, real=9.0).reasons(FAKE) == ("mean-disagrees", "unfamiliar-sound")
-    assert "unfamiliar-sound" not in told(Explainer(None, NEVER, 0.0), 0, real=99.0).reasons(FAKE)
+    explainer, far = Explainer(LIMITS, NEVER, 2.0), (3.0, 2.0, 1.0)
+    explainer.add(far, 1.9)
+    assert explainer.reasons(HUMAN) == ()
+    explainer.add(far, 0.1)
+    assert explainer.reasons(HUMAN) == ("mean-disagrees", "unfamiliar-sound")
+    silent = Explainer(Limits(), NEVER, 0.0)
+    silent.add(far, 9.0)
+    assert silent.reasons(HUMAN) == ()
 
 
 # --- in a call ------------------------------------------------------------------------------------------------------
@@ -120,10 +118,11 @@ def test_silence_explains_nothing() -> None:
 
 def test_a_reason_that_comes_makes_no_record_of_its_own() -> None:
     """The same call with and without explanations has the same records but for what explains them."""
-    plain, doubtful = Player(), Player(CallConfig(policy=POLICY, model="m1", no_audio_s=5.0, unfamiliar=1.0))
+    limits = Limits(unfamiliar=1.0, doubt_fake=0.2)
+    plain, doubtful = Player(), Player(CallConfig(policy=POLICY, model="m1", no_audio_s=5.0, limits=limits))
     assert CONFIG.policy == POLICY
     want = play(plain, 60, -4.0, (0.5, 0.5, 1.0))
-    got = play(doubtful, 20, -4.0, (1.5, 1.5, 0.0)) + play(doubtful, 40, -4.0, (0.1, 0.1, 1.0))
+    got = play(doubtful, 20, -4.0, (1.5, 1.8, 0.0)) + play(doubtful, 40, -4.0, (0.1, 0.1, 1.0))
     assert [(t.kind, t.seq, t.tag) for t in got] == [(t.kind, t.seq, t.tag) for t in want]
     assert any(t.reasons == ("mean-disagrees", "unfamiliar-sound") for t in got)
     assert got[-1].reasons == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,10 @@ from models.calibration import Calibration
 from models.conformer import ModelConfig, StreamingConformer
 from models.corpus import Clip
 from models.embeddings import Heard, hear, running
-from models.explain import Statistics, fit, strangeness, unfamiliar_from
+from models.explain import Statistics, fit, limits_from, strangeness, unfamiliar_from
 from models.explain_graph import attach
 from models.export import export
-from models.runtime import OnnxModel, load_model
+from models.runtime import DEFAULT_WEIGHTS, OnnxModel, load_info, load_model
 
 HAND = Statistics(np.zeros(2), np.array([6.0, 0.0]), np.array([[3.0, 4.0], [6.0, 0.0]]), scale=2.0, boundary=1.0)
 
@@ -155,6 +156,23 @@ def test_one_person_in_a_hundred_may_be_unfamiliar() -> None:
     dev += [heard("spoof", [[-999.0, 0.0]], [0.0], [2.0])]  # fakes have no say
     assert unfamiliar_from(HAND, dev) == pytest.approx(99.0)
     assert unfamiliar_from(HAND, [heard("bonafide", [[0.0, 0.0]], [0.0], [1.0])]) is None
+
+
+def test_a_verdict_is_doubted_where_the_least_of_the_right_ones_lie() -> None:
+    """Right people lie at margins 0 to 2 (the cluster of fakes at 6), right fakes opposite; the others have no say."""
+    statistics = Statistics(np.zeros(1), np.array([6.0]), np.array([[6.0]]), scale=1.0, boundary=0.0)
+    shipped = load_info(DEFAULT_WEIGHTS.with_suffix(".json"))
+    info = replace(shipped, calibration=Calibration(1, 0, 0, 1), human_llr=1, deepfake_llr=-1)
+    people = [heard("bonafide", [[3 - i / 100]], [2.0], [3.0]) for i in range(101)]  # margin 2 i / 100
+    fakes = [heard("spoof", [[3 + i / 100]], [-2.0], [3.0]) for i in range(101)]
+    unsure, short = heard("bonafide", [[6.0]], [0.5], [3.0]), heard("bonafide", [[6.0]], [2.0], [1.0])
+    without = [unsure, short, heard("spoof", [[0.0]], [2.0], [3.0])]
+    limits = limits_from(statistics, [*people, *fakes, *without * 20], info)
+    assert limits["doubt_human"] == pytest.approx(0.30, abs=1e-3)
+    assert limits["doubt_fake"] == pytest.approx(-0.30, abs=1e-3)
+    few = limits_from(statistics, [*people[:19], *fakes[:20]], info)
+    assert few["doubt_human"] is None
+    assert few["doubt_fake"] is not None
 
 
 def test_the_network_decides_where_the_likelihood_ratio_is_zero() -> None:
