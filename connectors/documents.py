@@ -12,112 +12,28 @@ from typing import Any
 
 import msgspec
 
-from connectors.requests import CallRequest, SessionRequest
+from connectors.requests import CallRequest, ExaminationRequest, SessionRequest
+from connectors.schemas import CALL, CALLS, ERROR, EXAMINATION, MESSAGE, NOTICE, PLAYED, RESUME, TICKET
 from engine.events import REASONS, Tag
 
 VERSION = "1"
 Json = dict[str, Any]
 
-_ERROR: Json = {
-    "type": "object",
-    "required": ["error"],
-    "properties": {
-        "error": {
-            "type": "object",
-            "required": ["code", "message", "field"],
-            "properties": {name: {"type": "string"} for name in ("code", "message", "field")},
-        }
-    },
-}
-_COUNTS = ("received", "lost", "late", "duplicate", "reordered", "malformed", "foreign", "digits", "overload_dropped")
-_CALL: Json = {
-    "type": "object",
-    "required": ["call_id", "source", "started", "metadata", "pii", "legs", "media"],
-    "properties": {
-        "call_id": {"type": "string"},
-        "source": {"enum": ["rtp", "webrtc", "recording", "capture", "microphone"]},
-        "started": {"type": "number", "description": "Unix seconds"},
-        "metadata": {"type": "object", "additionalProperties": {"type": "string"}},
-        "pii": {"type": "object", "additionalProperties": {"type": "string"}},
-        "legs": {"type": "object", "additionalProperties": {"$ref": "#/components/schemas/Tag"}},
-        "media": {
-            "type": "object",
-            "additionalProperties": {
-                "type": "object",
-                "properties": {
-                    **{name: {"type": "integer", "minimum": 0} for name in _COUNTS},
-                    "source": {"type": ["string", "null"]},
-                },
-            },
-        },
-    },
-}
-_PORT: Json = {
-    "type": "object",
-    "required": ["host", "port", "codec", "payload_type"],
-    "properties": {
-        "host": {"type": "string"},
-        "port": {"type": "integer"},
-        "codec": {"type": "string"},
-        "payload_type": {"type": "integer"},
-    },
-}
-_TICKET: Json = {
-    "type": "object",
-    "required": ["call_id", "legs"],
-    "properties": {
-        "call_id": {"type": "string"},
-        "legs": {"type": "object", "additionalProperties": _PORT},
-        "links": {"type": "object", "additionalProperties": {"type": "string"}},
-    },
-}
-_CALLS: Json = {
-    "type": "object",
-    "required": ["calls", "thresholds"],
-    "properties": {
-        "calls": {"type": "array", "items": {"$ref": "#/components/schemas/Call"}},
-        "thresholds": {"type": "object", "additionalProperties": {"type": "number"}},
-    },
-}
-_PLAYED: Json = {
-    "type": "object",
-    "required": ["call_id", "calls"],
-    "properties": {"call_id": {"type": "string"}, "calls": {"type": "array", "items": {"type": "string"}}},
-}
-
-_NOTICE: Json = {
-    "type": "object",
-    "description": "of gap (with the reason), degraded and restored: what the feed says of itself",
-    "properties": {"reason": {"type": "string"}},
-    "additionalProperties": False,
-}
-_MESSAGE: Json = {
-    "type": "object",
-    "required": ["id", "event", "data"],
-    "properties": {
-        "id": {"type": "string", "description": "resumes after this record; empty for a notice"},
-        "event": {"enum": ["tag", "score", "end", "gap", "degraded", "restored"]},
-        "data": {"anyOf": [{"$ref": "#/components/schemas/Tag"}, {"$ref": "#/components/schemas/Notice"}]},
-    },
-    "additionalProperties": False,
-}
-_RESUME: Json = {
-    "type": "object",
-    "required": ["last_event_id"],
-    "properties": {"last_event_id": {"type": "string", "description": "the last id the client has seen"}},
-}
-
 
 def schemas() -> Json:
     """JSON schemas of everything that crosses the API."""
-    types = (CallRequest, SessionRequest, Tag)
+    types = (CallRequest, ExaminationRequest, SessionRequest, Tag)
     _, raw = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     made: Json = json.loads(json.dumps(raw))  # defaults that are tuples become arrays
     tag = made["Tag"]
+    tag["properties"]["kind"] = {"enum": ["tag", "score", "exam", "end"]}
     tag["properties"]["reasons"]["items"] = {"enum": sorted(REASONS)}
+    examination = {"anyOf": [{"$ref": "#/components/schemas/Examination"}, {"type": "null"}]}
+    tag["properties"]["examination"] = {**examination, "description": "of this leg's caller, once there is one"}
     tag["required"] = sorted(tag["properties"])  # a published record always has every field
     return {
-        **made, "Error": _ERROR, "Call": _CALL, "Calls": _CALLS, "Ticket": _TICKET, "Played": _PLAYED,
+        **made, "Error": ERROR, "Call": CALL, "Calls": CALLS, "Ticket": TICKET, "Played": PLAYED,
+        "Examination": EXAMINATION,
     }  # fmt: skip
 
 
@@ -165,6 +81,8 @@ def _named(names: str, operations: Json, place: str = "path") -> Json:
 def _paths() -> Json:
     sdp: Json = {"application/sdp": {"schema": {"type": "string"}}}
     recording: Json = {"application/octet-stream": {}, "multipart/form-data": {}}
+    record = _answer("its record", "Examination")
+    not_now = _answer("what cannot be done now, and why", "Error")
     page = _answer("a file of the console", None, "text/html")
     return {
         "/": {"get": _operation("the console", {"200": page}, open_=True)},
@@ -172,9 +90,7 @@ def _paths() -> Json:
         "/healthz": {"get": _operation("alive", {"200": _answer("yes")}, open_=True)},
         "/readyz": {"get": _operation("taking calls", {"200": _answer("yes"), "503": _answer("draining")})},
         "/metrics": {"get": _operation("Prometheus", {"200": _answer("metrics", None, "text/plain")})},
-        "/v1/session": {
-            "post": _operation("token for a cookie", {"200": _answer("set")}, _body("SessionRequest"), open_=True)
-        },
+        "/v1/session": {"post": _operation("token for a cookie", {"200": _answer("set")}, _body("SessionRequest"), open_=True)},
         "/v1/calls": {
             "get": _operation("calls running now", {"200": _answer("the list", "Calls")}),
             "post": _operation(
@@ -186,6 +102,17 @@ def _paths() -> Json:
             {
                 "get": _operation("one call", {"200": _answer("its state", "Call")}),
                 "delete": _operation("end a call", {"200": _answer("its last state", "Call")}),
+            },
+        ),
+        "/v1/calls/{call_id}/examination": _named(
+            "call_id",
+            {
+                "get": _named("leg", _operation("where the examination of a caller stands", {"200": record}), "query"),
+                "post": _named(
+                    "leg",
+                    _operation("an operator's decision", {"200": record, "409": not_now}, _body("ExaminationRequest")),
+                    "query",
+                ),
             },
         ),
         "/v1/recordings": _named(
@@ -234,8 +161,8 @@ def asyncapi() -> Json:
     operations: Json = {name: _action("send", name, channels[name]["messages"]) for name in channels}
     operations["socket"] = _action("send", "socket", ["Message"])
     operations["resume"] = _action("receive", "socket", ["Resume"])
-    kept = ("Tag", "Verdict", "Notice", "SocketMessage", "Resume")
-    every = {**schemas(), "Notice": _NOTICE, "SocketMessage": _MESSAGE, "Resume": _RESUME}
+    kept = ("Tag", "Verdict", "Examination", "Notice", "SocketMessage", "Resume")
+    every = {**schemas(), "Notice": NOTICE, "SocketMessage": MESSAGE, "Resume": RESUME}
     return {
         "asyncapi": "3.0.0",
         "info": {"title": "viva voce tags", "version": VERSION},
@@ -255,7 +182,7 @@ def _channels() -> Json:
         },
         "events": {
             "address": "/v1/events",
-            "description": "server-sent events; `event` is tag, score or end with a record, gap, degraded or restored "
+            "description": "server-sent events; `event` is tag, score, exam or end with a record, gap, degraded or restored "
             "with a notice",
             "messages": _messages("Record", "Notice"),
         },

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,7 +23,7 @@ from connectors.guard import (
     same_token,
     session_cookie,
 )
-from connectors.requests import BadRequestError, CallRequest, SessionRequest, decode
+from connectors.requests import BadRequestError, CallRequest, ExaminationRequest, SessionRequest, decode
 
 JSON_LIMIT = 64 << 10  # bytes of a JSON or SDP body
 CONSOLE = Path(__file__).parent / "console"
@@ -42,6 +42,14 @@ class CallDesk(Protocol):
     def calls(self) -> list[Json]: ...
 
     def call(self, call_id: str) -> Json | None: ...
+
+    def examination(self, call_id: str, leg: str) -> Json | None:
+        """Where the examination of a leg stands; None where there is none to see."""
+        ...
+
+    def examine(self, call_id: str, leg: str, request: ExaminationRequest) -> Json | None:
+        """The record after an operator's decision. ValueError says in words for the operator what cannot be now."""
+        ...
 
     def thresholds(self) -> Json: ...
 
@@ -100,6 +108,8 @@ class Gateway:
             web.post("/v1/calls", self.open_call),
             web.get("/v1/calls/{call_id}", self.show_call),
             web.delete("/v1/calls/{call_id}", self.close_call),
+            web.get("/v1/calls/{call_id}/examination", self.show_examination),
+            web.post("/v1/calls/{call_id}/examination", self.examine),
             web.post("/v1/recordings", self.open_recording),
             web.get("/v1/events", self.events, allow_head=False),
             web.get("/v1/ws", self.socket, allow_head=False),
@@ -164,6 +174,27 @@ class Gateway:
     async def close_call(self, request: web.Request) -> web.StreamResponse:
         ended = await self._desk.close_call(request.match_info["call_id"])
         return self._no_call(request) if ended is None else _json(ended)
+
+    async def show_examination(self, request: web.Request) -> web.StreamResponse:
+        call_id, leg = request.match_info["call_id"], request.query.get("leg", "caller")
+        return self._examined(request, lambda: self._desk.examination(call_id, leg))
+
+    async def examine(self, request: web.Request) -> web.StreamResponse:
+        wanted = decode(await self._small_body(request), ExaminationRequest)
+        call_id, leg = request.match_info["call_id"], request.query.get("leg", "caller")
+        return self._examined(request, lambda: self._desk.examine(call_id, leg, wanted))
+
+    def _examined(self, request: web.Request, ask: Callable[[], Json | None]) -> web.Response:
+        """The desk's record; what cannot be done now is a conflict with where the examination stands, not a bad request."""
+        try:
+            record = ask()
+        except ValueError as error:
+            return error_response(409, "not-now", str(error))
+        if record is not None:
+            return _json(record)
+        if self._desk.call(request.match_info["call_id"]) is None:
+            return self._no_call(request)
+        return error_response(404, "not-found", "nobody can be examined on this side of the call, or examinations are off")
 
     @staticmethod
     def _no_call(request: web.Request) -> web.Response:

@@ -54,6 +54,22 @@ class SessionRequest(Struct, frozen=True, forbid_unknown_fields=True):
     token: Annotated[str, Meta(max_length=512)]
 
 
+Action = Literal["ask", "answering", "skip", "repeat", "accept", "override", "stop"]
+
+
+class ExaminationRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """An operator's decision about the examination of a caller."""
+
+    action: Annotated[Action, Meta(description="answering: the caller begins now, to a question the operator spoke")]
+    challenge: Annotated[str, Meta(max_length=40, description="id, key or name; with ask")] | None = None
+    language: Annotated[Literal["en", "es", "fr", "de"], Meta(description="of this and later questions")] | None = None
+    who: Annotated[str, Meta(max_length=80, description="the operator, as it is published")] | None = None
+    verdict: Annotated[
+        Literal["human-likely", "deepfake-likely", "uncertain"], Meta(description="the tag; with override")
+    ] | None = None  # fmt: skip
+    why: Annotated[str, Meta(max_length=400, description="in the operator's words, as it is published")] | None = None
+
+
 class BadRequestError(ValueError):
     """A request that does not fit; `field` says where."""
 

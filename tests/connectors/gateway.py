@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from connectors.documents import documents
 from connectors.gateway import GatewayOptions, build_app
-from connectors.requests import CallRequest
+from connectors.requests import CallRequest, ExaminationRequest
 from engine.errors import AudioError, OverloadError
 
 TOKEN = "a-token-for-tests"
@@ -27,6 +27,9 @@ class Desk:
     def __init__(self) -> None:
         self.live: dict[str, CallRequest] = {}
         self.uploads: list[tuple[str, bytes, bool]] = []
+        self.examined: list[tuple[str, str, ExaminationRequest]] = []
+        self.record: Json | None = None  # of the caller's leg of every live call
+        self.not_now = ""  # why nothing can be pressed or seen
         self.full = self.draining = False
 
     async def open_call(self, request: CallRequest) -> Json:
@@ -50,6 +53,15 @@ class Desk:
 
     def call(self, call_id: str) -> Json | None:
         return {"call_id": call_id} if call_id in self.live else None
+
+    def examination(self, call_id: str, leg: str) -> Json | None:
+        if self.not_now:
+            raise ValueError(self.not_now)
+        return self.record if call_id in self.live and leg in self.live[call_id].legs else None
+
+    def examine(self, call_id: str, leg: str, request: ExaminationRequest) -> Json | None:
+        self.examined.append((call_id, leg, request))
+        return self.examination(call_id, leg)
 
     def thresholds(self) -> Json:
         return {"deepfake_llr": -2.0, "human_llr": 1.0}

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import random
 import re
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 from openapi_spec_validator import validate
 
+from challenges.catalogue import by_name
+from challenges.content import draw
+from challenges.examination import Examination, ExaminationConfig, Press, Record, Stage
 from connectors.documents import asyncapi, openapi
 from connectors.requests import BadRequestError, CallRequest, decode
 from engine.events import REASONS, Tag, Verdict
@@ -57,6 +61,7 @@ def test_every_parameter_is_described() -> None:
         found[path] = {p["name"] for p in parameters if p["in"] == "query"}
         assert {p["name"] for p in parameters if p["in"] == "path"} == set(re.findall(r"{(\w+)}", path))
     assert {path: names for path, names in found.items() if names} == {
+        "/v1/calls/{call_id}/examination": {"leg"},
         "/v1/recordings": {"name", "pace"},
         "/v1/events": {"last_event_id", "call_id"},
         "/v1/ws": {"last_event_id", "call_id"},
@@ -97,9 +102,42 @@ def test_a_request_is_refused_if_the_document_says_so(bad: dict[str, object]) ->
 @pytest.mark.parametrize("verdict", Verdict)
 def test_every_kind_of_record_fits_the_streams_document(verdict: Verdict) -> None:
     check = validator(asyncapi(), "Tag")
-    for kind in ("tag", "score", "end"):
-        record = make_tag(kind=kind, verdict=verdict)
+    for kind in ("tag", "score", "exam", "end"):
+        record = replace(make_tag(kind=kind, verdict=verdict), examination=asked().record(3.0))
         check.validate(json.loads(encode_tag(record)))
+    assert not check.is_valid(json.loads(encode_tag(make_tag(kind="news"))))
+
+
+def asked() -> Examination:
+    """An examination that has just been asked for, by a question nobody can play."""
+    question = draw(by_name("whisper"), "en", random.Random(1), 0.0)
+    examination = Examination(ExaminationConfig(), lambda *_: question, 0.64, can_play=False)
+    examination.press(Press.ASK, 2.0, who="Ada", why="odd voice")
+    return examination
+
+
+def test_an_examination_fits_from_before_the_first_question_to_its_result() -> None:
+    check = validator(asyncapi(), "Examination")
+    examination = asked()
+    check.validate(Examination(ExaminationConfig(), lambda *_: None, 0.64, can_play=True).record())
+    examination.press(Press.ANSWERING, 5.0)
+    examination.handle_timer(60.0)
+    check.validate(examination.record(60.0))
+    examination.press(Press.OVERRIDE, 61.0, verdict="uncertain")
+    records = [step.table for step in examination.steps() if isinstance(step, Record)]
+    assert [record["state"] for record in records][:2] == ["asked", "answering"]
+    for record in records:
+        check.validate(record)
+
+
+def test_an_examination_has_every_field_every_state_and_nothing_else() -> None:
+    schema = asyncapi()["components"]["schemas"]["Examination"]
+    record = asked().record(2.0)
+    assert set(schema["properties"]) == set(schema["required"]) == set(record)
+    assert set(schema["properties"]["state"]["enum"]) == {str(stage) for stage in Stage}
+    check = validator(asyncapi(), "Examination")
+    for change in ({"state": "asking"}, {"compliance": 1.2}, {"deadline_s": "12"}, {"reasons": ["because"]}, {"x": 1}):
+        assert not check.is_valid(record | change), change
 
 
 def test_the_document_lists_every_field_and_reason() -> None:
