@@ -61,7 +61,7 @@ class Challenge:
     phone_safe: bool  # in the default pool of a telephone line
     alternative: str  # key of a weaker challenge of another family, for a person who cannot do this one
     verifier: str  # of VERIFIERS
-    parameters: Mapping[str, float] = field(hash=False)  # of the verifier; a suffix names the unit
+    parameters: Mapping[str, float] = field(hash=False)  # weights of the verifier's cues, per unit of their suffix
     measurable: str  # of MEASURABLE
     note: str  # what that label means here
 
@@ -100,53 +100,53 @@ _AMBIENT = "wideband no-noise-suppression no-dtx"  # sounds that are not speech
 _CHALLENGES = (
     _challenge(
         1, "Static Mouth", "vocal", "A", "words", (2, 12), "read-slowly",
-        "muffled", {"spread_drop": 0.2, "tilt_drop_db": 1.0}, "weak",
+        "muffled", {"bias": -0.8, "tilt_change_db": 1.0, "spread_change_db": -1.5}, "weak",
         "still lips narrow the formants' movement; judged against the caller's own earlier speech", phone_safe=True,
     ),
     _challenge(
         2, "Cup Mouth", "vocal", "A", "words", (2, 12), "read-quickly",
-        "muffled", {"spread_drop": 0.0, "tilt_drop_db": 4.0}, "weak",
+        "muffled", {"bias": -1.5, "tilt_change_db": 5.0, "spread_change_db": -0.2}, "weak",
         "a cupped hand steepens the tilt within 300-3400 Hz; judged against the caller's own earlier speech", phone_safe=True,
     ),
     _challenge(
         3, "Whisper", "vocal", "A", "words", (2, 12), "read-slowly",
-        "voicing", {"voiced_share_max": 0.3}, "measured",
+        "voicing", {"bias": 3.92, "voiced_share": -4.49, "tilt_db": -1.81, "flatness_db": 2.31}, "measured",
         "the voiced share of the active frames survives 8 kHz; the high band of a whisper does not",
         needs="no-dtx", phone_safe=True,
     ),
     _challenge(
         4, "Speak Loudly", "level", "B", "digits", (2, 10), "low-pitch",
-        "level", {"change_db": 6.0}, "measured",
+        "level", {"bias": -2.4, "change_db": 0.6}, "measured",
         "against the caller's own level; gain control takes it away, so not on a telephone by default", needs=_LEVEL,
     ),
     _challenge(
         5, "Speak Softly", "level", "A", "digits", (2, 10), "read-slowly",
-        "level", {"change_db": -6.0}, "measured",
+        "level", {"bias": -2.4, "change_db": -0.6}, "measured",
         "against the caller's own level; gain control takes it away, so not on a telephone by default", needs=_LEVEL,
     ),
     _challenge(
         6, "Read Quickly", "tempo", "B", "words", (1, 8), "question",
-        "tempo", {"rate_ratio": 1.3, "syllables_per_s": 5.5}, "measured",
-        "syllable rate against the caller's own; a converter follows the tempo, so it shows little of one",
+        "tempo", {"bias": -0.6, "modulation_oct": 2.17, "coherence_oct": 1.05}, "weak",
+        "pace against the caller's own, right in three of four cases; a converter follows the tempo, so it shows little of one",
     ),
     _challenge(
         7, "Read Slowly", "tempo", "B", "words", (3, 15), "question",
-        "tempo", {"rate_ratio": 0.7, "syllables_per_s": 2.5}, "measured",
-        "syllable rate against the caller's own; a converter follows the tempo, so it shows little of one",
+        "tempo", {"bias": -0.87, "syllables_oct": -0.84, "modulation_oct": -1.38, "coherence_oct": -1.27}, "weak",
+        "pace against the caller's own, right in three of four cases; a converter follows the tempo, so it shows little of one",
     ),
     _challenge(
         8, "Hold Nose", "vocal", "B", "words", (2, 12), "low-pitch",
-        "nasal", {"notch_db": 3.0}, "weak",
+        "nasal", {"bias": -1.0, "nasal_change_db": 4.0, "spread_change_db": -0.3}, "weak",
         "only nasal sounds change, and the drawn words hold few; judged against the caller's own earlier speech",
     ),
     _challenge(
         9, "High Pitch", "pitch", "A", "words", (2, 12), "read-quickly",
-        "pitch", {"ratio": 1.4, "f0_hz": 260.0}, "measured",
-        "median F0 against the caller's own; without earlier speech against a fixed height", phone_safe=True,
+        "pitch", {"bias": -1.68, "change_st": 0.4}, "measured",
+        "median F0 against the caller's own earlier speech, without which nobody can tell", phone_safe=True,
     ),
     _challenge(
         10, "Low Pitch", "pitch", "B", "digits", (2, 12), "read-slowly",
-        "pitch", {"ratio": 0.85, "f0_hz": 110.0}, "weak",
+        "pitch", {"bias": -1.08, "change_st": -0.41}, "weak",
         "voices go up far more easily than down: the gap is small, and a low voice can hardly go lower",
     ),
     _challenge(
@@ -161,43 +161,44 @@ _CHALLENGES = (
     ),
     _challenge(
         14, "Sing", "tone", "A", "tune", (3, 15), "low-pitch",
-        "melody", {"sustained_share": 0.35, "range_semitones": 5.0}, "measured",
+        "melody", {"bias": -7.39, "sustained_share": 4.82, "longest_note_s": 3.23, "jumps_st": -2.39, "voiced_share": 3.9},
+        "measured",
         "held notes and wide steps of F0 tell song from speech; which tune it was is not judged", phone_safe=True,
     ),
     _challenge(
         16, "Emotions", "tone", "A", "emotion", (2, 12), "read-quickly",
-        "emotion", {"change": 1.0}, "weak",
+        "emotion", {"bias": -1.5, "pitch_change_st": 0.35, "range_change_st": 0.1}, "weak",
         "a change of level, F0 and tempo against the caller's own is measured; which emotion it was hardly", phone_safe=True,
     ),
     _challenge(
         17, "Question", "tone", "B", "words", (1, 10), "read-slowly",
-        "contour", {"rise_semitones": 3.0}, "measured",
+        "contour", {"bias": -2.0, "rise_st": 0.8}, "measured",
         "F0 of the last voiced part rises; a converter follows it, so it shows little of one",
     ),
     _challenge(
         18, "Cough / Whistle", "noise", "B", "noise-count", (2, 15), "low-pitch",
-        "bursts", {"onset_db": 12.0, "gap_s": 0.15}, "weak",
+        "bursts", {"bias": -3.57, "unvoiced": 4.67, "burst_share": 3.88, "crest_db": 1.92, "spread_db": -0.28}, "weak",
         "the authors withdrew it as hard to randomise; here the number and order are drawn, and words follow",
         key="cough-whistle", needs=_AMBIENT,
     ),
     _challenge(
         19, "Clap", "noise", "B", "rhythm", (2, 15), "question",
-        "bursts", {"onset_db": 20.0, "gap_s": 0.1}, "measured",
+        "bursts", {"bias": 1.56, "unvoiced": 2.41, "burst_share": 4.14, "crest_db": 1.12, "spread_db": -1.1}, "measured",
         "transients above 4 kHz are counted; noise suppression removes them, and a mixer can add them", needs=_AMBIENT,
     ),
     _challenge(
         20, "Crosstalk", "playback", "A", "words", (2, 15), "read-quickly",
-        "background", {"floor_rise_db": 6.0}, "weak",
+        "background", {"bias": -2.5, "floor_rise_db": 0.5}, "weak",
         "a second voice lifts the floor; one mixed in beside a converter does as well, so realism decides", needs=_AMBIENT,
     ),
     _challenge(
         21, "Instrumental Playback", "playback", "A", "words", (2, 15), "low-pitch",
-        "background", {"floor_rise_db": 6.0}, "measured",
+        "background", {"bias": -2.5, "floor_rise_db": 0.5}, "measured",
         "music lifts the floor, a converter removes it; one that mixes it in again is left to realism", needs=_AMBIENT,
     ),
     _challenge(
         22, "Lyric Playback", "playback", "A", "words", (2, 15), "read-slowly",
-        "background", {"floor_rise_db": 6.0}, "measured",
+        "background", {"bias": -2.5, "floor_rise_db": 0.5}, "measured",
         "music lifts the floor, a converter removes it; one that mixes it in again is left to realism", needs=_AMBIENT,
     ),
 )  # fmt: skip

@@ -52,14 +52,15 @@ class Measures:
     snr_db: float  # loud frames over the floor
     level_db: float  # mean power of the active frames, dBFS
     voiced_share: float  # of the active frames
-    f0_hz: float | None  # median
-    f0_high_hz: float | None  # 90th percentile
+    f0_hz: float | None  # median, every frame weighing by its loudness and the detector's confidence
     range_st: float  # 10th to 90th percentile of F0, semitones
     jumps_st: float  # mean absolute change of F0 between frames of one voiced stretch, semitones per 16 ms
     sustained_share: float  # of the voiced frames: in a stretch of 160 ms or more that stays within a semitone
     longest_note_s: float
     rise_st: float  # F0 of the last voiced 250 ms against the median, semitones
     syllables_s: float  # per second between first and last sound
+    modulation_hz: float  # centre of the loudness contour's spectrum, 1 to 16 Hz
+    coherence_s: float  # how long the spectrum's shape stays like itself
     tilt_db: float  # 300-1000 Hz over 2000-3400 Hz, of the active frames
     flatness_db: float  # geometric over arithmetic mean of the spectrum, 300-3400 Hz, of the active frames; 0 is noise
     spread_db: float  # how much the spectrum's shape moves between active frames
@@ -141,6 +142,8 @@ def _sound(samples: Samples, track: Track) -> dict[str, Any]:
         "crest_db": float(loud.max() - 10 * np.log10(np.mean(10 ** (loud / 10)))),
         "voiced_share": float(((track.f0 > 0) & track.active).sum() / track.active.sum()),
         "syllables_s": syllable_rate(track),
+        "modulation_hz": modulation(track),
+        "coherence_s": coherence(track),
     }
 
 
@@ -166,27 +169,63 @@ def _peaks(level: Floats, voiced: NDArray[np.bool_]) -> int:
     return count + int(sounding and peak - low >= DIP_DB)
 
 
+def modulation(track: Track) -> float:
+    """Centre in Hz of the spectrum of the amplitude contour between 1 and 16 Hz (Morgan and Fosler-Lussier's enrate)."""
+    where = np.flatnonzero(track.active)
+    power = 10 ** (track.level / 10) - 10 ** (track.floor / 10)
+    contour = np.sqrt(np.maximum(power, 0.0))[where[0] : where[-1] + 1]
+    contour = (contour - contour.mean()) * np.hanning(len(contour))
+    size = max(512, len(contour))
+    energy = np.abs(np.fft.rfft(contour, size)) ** 2
+    hz = np.fft.rfftfreq(size, HOP_S)
+    inside = (hz >= 1) & (hz <= 16)
+    return float((hz * energy)[inside].sum() / max(energy[inside].sum(), 1e-12))
+
+
+def coherence(track: Track) -> float:
+    """Seconds after which the spectrum's shape is only half like itself, at most 0.32."""
+    where = np.flatnonzero(track.active)
+    shape = 10 * np.log10(_smoothed(track.spectrum[:, _bins(300, 3400)]) + 1e-9)
+    quiet = ~track.active
+    shape = np.maximum(shape - (np.median(shape[quiet], axis=0) if quiet.sum() > 3 else shape.min(axis=0)), 0.0)
+    shape = shape[where[0] : where[-1] + 1]
+    shape = shape - shape.mean(axis=0)
+    power, before = max(float((shape**2).mean()), 1e-9), 1.0
+    for lag in range(1, min(20, len(shape))):
+        now = float((shape[:-lag] * shape[lag:]).mean()) / power
+        if now < 0.5:
+            return (lag - 1 + (before - 0.5) / (before - now)) * HOP_S
+        before = now
+    return 20 * HOP_S
+
+
 def _pitch(track: Track) -> dict[str, Any]:
     voiced = np.flatnonzero((track.f0 > 0) & track.active)
     if len(voiced) < 6:
         return {
-            "f0_hz": None, "f0_high_hz": None, "range_st": 0.0, "jumps_st": 0.0, "sustained_share": 0.0,
-            "longest_note_s": 0.0, "rise_st": 0.0,
+            "f0_hz": None, "range_st": 0.0, "jumps_st": 0.0, "sustained_share": 0.0, "longest_note_s": 0.0, "rise_st": 0.0,
         }  # fmt: skip
     tones = SEMITONES * np.log2(track.f0[voiced])
-    low, middle, high = np.percentile(tones, [10, 50, 90])
+    middle = _weighted_median(tones, track.confidence[voiced] * 10 ** (track.level[voiced] / 20))
+    low, high = np.percentile(tones, [10, 90])
     steps = np.abs(np.diff(tones))[np.diff(voiced) == 1]
     notes = _notes(tones, voiced)
     last = tones[voiced > voiced[-1] - round(0.25 / HOP_S)]
     return {
         "f0_hz": float(2 ** (middle / SEMITONES)),
-        "f0_high_hz": float(2 ** (high / SEMITONES)),
         "range_st": float(high - low),
         "jumps_st": float(steps.mean()) if len(steps) else 0.0,
         "sustained_share": sum(n for n in notes if n * HOP_S >= 0.16) / len(voiced),
         "longest_note_s": max(notes) * HOP_S,
         "rise_st": float(np.percentile(last, 75) - middle),
     }
+
+
+def _weighted_median(values: Floats, weights: Floats) -> float:
+    """A frame of noise taken for an octave higher is soft and doubtful: it hardly counts."""
+    order = np.argsort(values)
+    total = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(total, total[-1] / 2)])
 
 
 def _notes(tones: Floats, at: NDArray[np.int64]) -> list[int]:

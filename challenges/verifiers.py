@@ -93,9 +93,13 @@ def _pitch(answer: Measures, before: Measures | None, question: Question) -> Cue
 
 
 def _tempo(answer: Measures, before: Measures | None, question: Question) -> Cues:
+    """Octaves by which the answer is faster, by three measures of pace that fail in different noises."""
     assert before is not None
-    ratio = math.log2(max(answer.syllables_s, 0.3) / max(before.syllables_s, 0.3))
-    return {"log_ratio": ratio, "syllables_s": answer.syllables_s}
+    return {
+        "syllables_oct": math.log2((answer.syllables_s + 0.3) / (before.syllables_s + 0.3)),
+        "modulation_oct": math.log2(max(answer.modulation_hz, 1.0) / max(before.modulation_hz, 1.0)),
+        "coherence_oct": math.log2(max(before.coherence_s, 0.01) / max(answer.coherence_s, 0.01)),
+    }
 
 
 def _level(answer: Measures, before: Measures | None, question: Question) -> Cues:
@@ -133,8 +137,7 @@ def _contour(answer: Measures, before: Measures | None, question: Question) -> C
 def _emotion(answer: Measures, before: Measures | None, question: Question) -> Cues:
     assert before is not None
     change = abs(semitones(answer.f0_hz, before.f0_hz))
-    tempo = abs(math.log2(max(answer.syllables_s, 0.3) / max(before.syllables_s, 0.3)))
-    return {"pitch_change_st": min(change, 12.0), "tempo_change": tempo, "range_change_st": answer.range_st - before.range_st}
+    return {"pitch_change_st": min(change, 12.0), "range_change_st": answer.range_st - before.range_st}
 
 
 def _bursts(answer: Measures, before: Measures | None, question: Question) -> Cues:

@@ -1,0 +1,55 @@
+"""Evidence of one answer: bounded, named, and none where nothing was measured."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from challenges.fusion import LIMITS, Judgement, weigh
+
+MAYBE = st.none() | st.floats(-50, 50)
+
+
+def test_nothing_measured_is_no_evidence() -> None:
+    weighed = weigh(Judgement(None, None, None, None, ("cannot-tell",)))
+    assert (weighed.llr, weighed.reasons) == (0.0, ("cannot-tell",))
+
+
+def test_a_task_not_done_counts_against_and_is_named() -> None:
+    weighed = weigh(Judgement(0.05, None, None, None))
+    assert -2.0 < weighed.llr < -1.0
+    assert weighed.reasons == ("non-compliance",)
+
+
+def test_a_task_done_counts_less_than_one_not_done() -> None:
+    done, not_done = weigh(Judgement(1.0, None, None, None)), weigh(Judgement(0.0, None, None, None))
+    assert 0 < done.llr < -not_done.llr
+
+
+def test_an_answer_that_sounds_synthetic_is_distorted() -> None:
+    weighed = weigh(Judgement(0.9, -3.0, 0.5, None))
+    assert weighed.reasons == ("distortion",)
+    assert weighed.llr < 0
+
+
+def test_another_voice_is_named_and_the_same_voice_is_no_proof() -> None:
+    assert weigh(Judgement(None, None, None, -4.0)).reasons == ("identity-drift",)
+    assert 0 < weigh(Judgement(None, None, None, 9.0)).llr <= 0.5
+
+
+@given(st.none() | st.floats(0, 1), MAYBE, MAYBE, MAYBE)
+def test_one_answer_s_weight_is_bounded(task: float | None, sound: float | None, before: float | None, same: float | None) -> None:
+    llr = weigh(Judgement(task, sound, before, same)).llr
+    assert LIMITS[0] <= llr <= LIMITS[1]
+
+
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_more_of_the_task_is_never_worse(one: float, other: float) -> None:
+    low, high = sorted((one, other))
+    assert weigh(Judgement(low, None, None, None)).llr <= weigh(Judgement(high, None, None, None)).llr + 1e-9
+
+
+@pytest.mark.parametrize("share", [0.4, 0.5, 0.6])
+def test_a_task_half_done_says_nothing(share: float) -> None:
+    assert weigh(Judgement(share, None, None, None)).llr == 0.0

@@ -1,0 +1,65 @@
+"""Cues of made-up voices whose cues are known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("swift_f0", reason="measuring needs the extra 'examine'")
+
+from challenges.measures import Measures, measure
+from tests.challenges.voices import RATE, claps, voice, whisper
+
+
+def measured(samples: np.ndarray) -> Measures:
+    found = measure(samples)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("hz", [95.0, 140.0, 260.0])
+def test_pitch_is_that_of_the_voice(hz: float) -> None:
+    assert measured(voice(hz=hz)).f0_hz == pytest.approx(hz, rel=0.06)
+
+
+def test_a_voice_is_voiced_and_a_whisper_is_not() -> None:
+    spoken, whispered = measured(voice()), measured(whisper())
+    assert spoken.voiced_share > 0.6
+    assert whispered.voiced_share < 0.1
+    assert whispered.f0_hz is None
+    assert whispered.flatness_db > spoken.flatness_db + 3
+
+
+def test_a_held_note_is_sustained_and_speech_is_not() -> None:
+    held = measured(voice(hz=220, wobble=0.0, syllables=0))
+    assert held.sustained_share > 0.9
+    assert held.longest_note_s > 1.0
+    assert measured(voice(wobble=0.2)).sustained_share < held.sustained_share / 2
+
+
+def test_syllables_are_counted() -> None:
+    assert measured(voice(syllables=3.0)).syllables_s == pytest.approx(1.5, abs=0.5)  # the swell has every other half
+    assert measured(voice(syllables=8.0)).syllables_s > measured(voice(syllables=3.0)).syllables_s
+
+
+def test_a_rising_end_is_seen() -> None:
+    assert measured(voice(wobble=0.02, glide_st=6.0, syllables=0)).rise_st > 3.0
+    assert abs(measured(voice(wobble=0.02, syllables=0)).rise_st) < 1.0
+
+
+def test_level_moves_by_what_the_gain_moves() -> None:
+    one = voice()
+    assert measured(one).level_db - measured((one // 4).astype(np.int16)).level_db == pytest.approx(12.0, abs=0.5)
+
+
+def test_claps_are_short_sharp_and_unvoiced() -> None:
+    found = measured(claps())
+    assert found.voiced_share < 0.2
+    assert found.burst_share > 0.4
+    assert found.onsets >= 2
+
+
+def test_nothing_to_measure_is_none() -> None:
+    assert measure(np.zeros(100, np.int16)) is None
+    quiet = measure(np.zeros(RATE, np.int16))
+    assert quiet is None or quiet.active_s < 0.1
