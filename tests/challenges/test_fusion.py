@@ -39,7 +39,7 @@ def test_another_voice_is_named_and_the_same_voice_is_no_proof() -> None:
 
 
 @given(st.none() | st.floats(0, 1), MAYBE, MAYBE, MAYBE)
-def test_one_answer_s_weight_is_bounded(task: float | None, sound: float | None, before: float | None, same: float | None) -> None:
+def test_a_weight_is_bounded(task: float | None, sound: float | None, before: float | None, same: float | None) -> None:
     llr = weigh(Judgement(task, sound, before, same)).llr
     assert LIMITS[0] <= llr <= LIMITS[1]
 
