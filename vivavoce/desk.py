@@ -10,17 +10,20 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import structlog
 import webrtcvad
 
+from challenges.catalogue import Line
 from connectors.capture import leg_frames, read_legs
 from connectors.codecs import make_decoder, parse_codec
 from connectors.files import open_recording, replay, sniff
 from connectors.media import RtpReceiver
-from connectors.requests import CallRequest
+from connectors.playout import Player
+from connectors.requests import CallRequest, ExaminationRequest
 from connectors.udp import PortRange, RtpEndpoint, Source, open_endpoint
 from engine.audio import AudioFrame
 from engine.call import Call, CallConfig, CallInfo
@@ -30,6 +33,7 @@ from engine.events import Tag
 from engine.load import LoadMeter
 from engine.scorer import Scorer
 from engine.session import Publish, Session
+from vivavoce.examiner import Examiner
 from vivavoce.service_model import worker_count
 
 log = structlog.get_logger(__name__)
@@ -37,6 +41,7 @@ log = structlog.get_logger(__name__)
 Json = dict[str, Any]
 TICK_S = 0.02  # how often held packets are looked at; a loop over all calls, not a timer each
 PAUSE_S = 0.2  # without a packet, what was gathered of a chunk is handed on
+NARROW = 8000  # Hz of the audio of a narrowband codec
 SLOW_TICKS = 12  # every so many ticks, timers and time-outs: four times a second
 
 
@@ -46,6 +51,7 @@ class Leg:
 
     session: Session
     endpoint: RtpEndpoint | None = None
+    wideband: bool = False  # the codec carries more than 4 kHz
 
 
 @dataclass(slots=True)
@@ -67,8 +73,10 @@ class Desk:
 
     def __init__(
         self, settings: Settings, config: CallConfig, scorer: Scorer, publish: Publish,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.monotonic, examiner: Examiner | None = None,
     ) -> None:  # fmt: skip
+        self._examiner = examiner
+        self.browser_player: Callable[[str], Player | None] = lambda _: None
         self._settings, self._config, self._clock = settings, config, clock
         self._scorer, self._publish = scorer, publish
         self._calls: dict[str, LiveCall] = {}
@@ -103,12 +111,14 @@ class Desk:
                 leg = self._add_leg(call, name)
                 events = frozenset({request.event_payload_type})
                 wait_s = self._settings.rtp.jitter_ms / 1000
+                decoder = make_decoder(codec)
+                leg.wideband = decoder.rate > NARROW
                 receiver = RtpReceiver(
-                    make_decoder(codec), codec.payload_type, wait_s=wait_s, event_types=events,
+                    decoder, codec.payload_type, wait_s=wait_s, event_types=events,
                     gather=self._config.chunk_samples,
                 )  # fmt: skip
                 leg.endpoint = await open_endpoint(
-                    self._ports, receiver, leg.session.on_frame, declared=declared, waiting=self._waiting
+                    self._ports, receiver, leg.session.on_frame, declared=declared, waiting=self._waiting, codec=codec
                 )
         self._begin(call)
         host = self._settings.rtp.advertise or self._settings.rtp.host
@@ -174,8 +184,11 @@ class Desk:
 
     def _begin(self, call: LiveCall) -> None:
         now = self._clock()
-        for leg in call.legs.values():
+        for name, leg in call.legs.items():
             leg.session.begin(now)
+            if self._examiner is not None and name == "caller":
+                language = call.metadata.get("language", "")
+                self._examiner.watch(leg.session, self._player_of(call, leg), _line_of(call, leg), language)
         self.opened += 1
         log.info("call opened", call_id=call.call_id, source=call.source, pii=dict(call.pii))
 
@@ -226,6 +239,8 @@ class Desk:
         for leg in call.legs.values():
             if leg.endpoint is not None:
                 leg.endpoint.flush()
+            if self._examiner is not None:
+                self._examiner.forget(leg.session, now)
             leg.session.close(reason, now)
             if leg.endpoint is not None:
                 leg.endpoint.close()
@@ -255,6 +270,36 @@ class Desk:
         found = self._calls.get(call_id)
         return None if found is None else self._describe(found)
 
+    # --- examining --------------------------------------------------------------------------------------------------
+
+    def examination(self, call_id: str, leg: str) -> Json | None:
+        """Where the examination of a leg stands; None when there is no such leg. ValueError when they are off."""
+        session = self._session_of(call_id, leg)
+        if session is None or self._examiner is None:
+            return None
+        return self._examiner.record(session, self._clock())
+
+    def examine(self, call_id: str, leg: str, request: ExaminationRequest) -> Json | None:
+        """An operator's key. None when there is no such leg; ValueError when it cannot be done now."""
+        session = self._session_of(call_id, leg)
+        if session is None or self._examiner is None:
+            return None
+        wishes = {name: getattr(request, name) or "" for name in ("challenge", "language", "who", "verdict", "why")}
+        return self._examiner.press(session, self._clock(), request.action, **wishes)
+
+    def _session_of(self, call_id: str, leg: str) -> Session | None:
+        call = self._calls.get(call_id)
+        return None if call is None or leg not in call.legs else call.legs[leg].session
+
+    def _player_of(self, call: LiveCall, leg: Leg) -> Callable[[], Player | None] | None:
+        """How a prompt reaches the caller; None for recordings and taps that can only be listened to."""
+        if leg.endpoint is not None:
+            return leg.endpoint.player
+        return partial(self._browser_player, call.call_id) if call.source == "webrtc" else None
+
+    def _browser_player(self, call_id: str) -> Player | None:
+        return self.browser_player(call_id)
+
     def thresholds(self) -> Json:
         policy = self._config.policy
         return {"deepfake_llr": policy.deepfake_llr, "human_llr": policy.human_llr, "margin": policy.margin}
@@ -282,6 +327,8 @@ class Desk:
 
     def _slow_tick(self, now: float) -> None:
         self.load.update(now, time.thread_time(), self._scorer.busy_s, self._scorer.scored)
+        if self._examiner is not None:
+            self._examiner.tick(now)
         timeout = self._settings.rtp.timeout_s
         for call in list(self._calls.values()):
             heard = [leg.endpoint.last_packet for leg in call.legs.values() if leg.endpoint is not None]
@@ -308,6 +355,12 @@ class Desk:
         except Exception:  # a recording that breaks in the middle ends its own call only
             log.exception("replay failed", call_id=call.call_id)
             self.end(call, "error")
+
+
+def _line_of(call: LiveCall, leg: Leg) -> Line:
+    """What the leg's line carries, as far as its codec tells."""
+    browser = call.source == "webrtc"
+    return Line(wideband=leg.wideband or browser, noise_suppressed=browser, dtx=False)
 
 
 class MediaCall:

@@ -29,7 +29,7 @@ from engine.redis_server import RedisInfo, open_redis
 from engine.scorer import Scorer
 from engine.streams import Publisher, stream_name
 from models.runtime import StateStore
-from vivavoce import __version__, service_model
+from vivavoce import __version__, service_examination, service_model
 from vivavoce.demo import play_samples
 from vivavoce.desk import Desk
 from vivavoce.metrics import Metrics
@@ -121,7 +121,9 @@ async def start(settings: Settings, stack: AsyncExitStack) -> Service:
         batch=settings.model.batch, max_delay_s=settings.calls.max_delay_ms / 1000,
     )  # fmt: skip
     stack.push_async_callback(scorer.aclose)
-    desk = Desk(settings, service_model.call_config(settings, model.info), scorer, publisher.publish)
+    config = service_model.call_config(settings, model.info)
+    examiner = await service_examination.start(settings, config, model, redis.url, stack)
+    desk = Desk(settings, config, scorer, publisher.publish, examiner=examiner)
     desk.start()
     metrics.watch(desk, scorer, publisher, hub)
     token = settings.server.token or secrets.token_urlsafe(24)
@@ -138,6 +140,7 @@ class Front:
         self.open_recording = desk.open_recording
         self.close_call = desk.close_call
         self.calls, self.call, self.thresholds = desk.calls, desk.call, desk.thresholds
+        self.examination, self.examine = desk.examination, desk.examine
         self.metrics = metrics.render
         self._desk, self._publisher, self._redis = desk, publisher, redis
 
@@ -158,6 +161,7 @@ async def _listen(settings: Settings, stack: AsyncExitStack, front: Front, hub: 
     loopback = ["127.0.0.1"] if is_loopback(server.host) else None
     whip = WebRtcWhip(open_media, limit=settings.calls.webrtc_max, host_addresses=loopback)
     stack.push_async_callback(whip.aclose)
+    desk.browser_player = whip.player
     options = GatewayOptions(
         token=token, loopback_open=server.loopback_open, max_body_bytes=server.max_body_bytes,
         rate_limit_per_s=server.rate_limit_per_s, cors_origins=server.cors_origins, documents=documents(),
