@@ -1,7 +1,7 @@
 // The service's HTTP side: calls, the event stream, recordings, the session cookie. No DOM.
 
 const ROOT = new URL("../", import.meta.url); // the page may be served under any prefix
-const EVENTS = ["tag", "score", "end"];
+const EVENTS = ["tag", "score", "exam", "end"];
 const RETRY_MAX_S = 15;
 
 /** An answer that was not a success; `message` is a sentence for the operator. */
@@ -59,6 +59,18 @@ function listedCall(item) {
   const whole = tags.map((tag) => ({ call_id: item.call_id, ...tag }));
   return { ...item, tags: typeof item.tag === "string" ? [item] : whole };
 }
+
+const examinationPath = (id, leg) => `v1/calls/${encodeURIComponent(id)}/examination?leg=${encodeURIComponent(leg)}`;
+
+/** Where the examination of a leg stands. An ApiError of 404 or 409 says why it cannot be examined. */
+export const fetchExamination = async (id, leg) => (await request(examinationPath(id, leg))).json();
+
+/** An operator's decision, {action, ...}; the record after it. An ApiError of 409 says why it cannot be done now. */
+export const pressExamination = async (id, leg, body) => (await request(examinationPath(id, leg), {
+  method: "POST",
+  headers: { "Content-Type": "application/json" },
+  body: JSON.stringify(body),
+})).json();
 
 /** Exchange the printed token for a cookie. */
 export const openSession = (token) => request("v1/session", {

@@ -1,9 +1,10 @@
 // The page's root: wires the event stream, the state, the view and the keyboard together.
-import { fetchCalls, followEvents, openSession } from "./api.js";
+import { fetchCalls, fetchExamination, followEvents, openSession, pressExamination } from "./api.js";
 import { byId, setText } from "./dom.js";
+import { stateOf } from "./exam-state.js";
 import { acceptFiles, BrowserCall, sendFiles } from "./intake.js";
 import { bindKeys } from "./keys.js";
-import { initialState, reduce } from "./state.js";
+import { findCall, initialState, mainLeg, reduce } from "./state.js";
 import { View } from "./view.js";
 
 const DRAW_MS = 100; // tags are gathered this long: a thousand calls make ten drawings a second, not a thousand
@@ -16,12 +17,12 @@ let waiting = []; // tags that came since the last drawing
 let timer = null;
 let feed = null;
 
-const view = new View({ onSelect: select });
+const view = new View({ onSelect: select, onPress: decide, onLook: look });
 const call = new BrowserCall(byId("call"), askIfRefused);
 
 function apply(action) {
   state = reduce(state, action);
-  if (state.changed.length) view.announce(state.changed);
+  if (state.changed.length || state.proposed.length) view.announce(state);
   view.show(state, now());
 }
 
@@ -33,6 +34,38 @@ function select(id) {
     detail.scrollTop = 0;
     if (getComputedStyle(detail).position === "fixed") detail.focus(); // on a small screen it covers the rows
   } else if (before !== null) view.focusRow(view.rowOf(before));
+}
+
+/** Send an operator's decision. "" or the sentence with which it was refused. */
+async function decide(id, leg, body) {
+  try {
+    apply({ type: "examination", id, leg, record: await pressExamination(id, leg, body), at: now() });
+    return "";
+  } catch (error) {
+    askIfRefused(error);
+    if (error.status === 409) look(id, leg); // it stands elsewhere than this page thought
+    return error.message;
+  }
+}
+
+/** Ask the service where the examination of a leg stands, and whether the leg can be examined at all. */
+async function look(id, leg) {
+  try {
+    apply({ type: "examination", id, leg, record: await fetchExamination(id, leg), at: now() });
+  } catch (error) {
+    if (error.status === 404 || error.status === 409) apply({ type: "examination", id, leg, refusal: error.message, at: now() });
+    else askIfRefused(error);
+  }
+}
+
+/** A key of the examination: for the open call, or for the focused row when asking its caller is suggested. */
+function examine(action, focused) {
+  if (state.selected !== null) view.detail.examination.pressKey(action);
+  else if (action === "ask" && focused !== undefined) {
+    const suggested = stateOf(mainLeg(findCall(state, focused) ?? { legs: {} })?.exam) === "proposed";
+    select(focused);
+    if (suggested) view.detail.examination.pressKey(action);
+  }
 }
 
 function receiveTag(tag) {
@@ -111,7 +144,7 @@ byId("token-dialog").addEventListener("cancel", (event) => event.preventDefault(
 byId("filter").addEventListener("input", (event) => apply({ type: "filter", text: event.target.value }));
 byId("call").addEventListener("click", () => call.start());
 acceptFiles((files) => sendFiles(files, askIfRefused));
-bindKeys({ view, select, selected: () => state.selected, call: () => call.start() });
+bindKeys({ view, select, selected: () => state.selected, call: () => call.start(), examine });
 setInterval(() => view.show(state, now()), TICK_MS);
 
 view.show(state, now());

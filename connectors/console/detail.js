@@ -1,6 +1,7 @@
 // One call in full: built once, then only its changing parts are filled.
 import { drawChart } from "./chart.js";
 import { h, setText, svg } from "./dom.js";
+import { Examination } from "./examination.js";
 import { ageOf, callerText } from "./rows.js";
 import { isStale, mainLeg, verdictOf } from "./state.js";
 import {
@@ -13,9 +14,15 @@ const SOUND_ALONE = "Judged from the sound of the voice; nothing unusual was not
 const DECIDED = new Set(["deepfake-likely", "human-likely", "uncertain"]);
 
 export class Detail {
-  /** @param root the aside @param onClose called by the close button */
-  constructor(root, onClose) {
+  /**
+   * @param root the aside @param onClose called by the close button @param onPress for the examination
+   * @param onLook (call id, leg) when a leg comes into view
+   */
+  constructor(root, onClose, { onPress, onLook }) {
     this.root = root;
+    this.onLook = onLook;
+    this.looked = "";
+    this.examination = new Examination(onPress);
     this.legKey = null;
     this.caller = h("h2", { class: "detail-caller" });
     this.id = h("p", { class: "sub mono" });
@@ -37,6 +44,7 @@ export class Detail {
       h("div", { class: "detail-head" }, h("div", {}, this.caller, this.id), close),
       this.legs,
       this.verdict,
+      this.examination.element,
       section("Score over time", this.chart),
       section("Why", this.reasons),
       section("This call", this.facts),
@@ -51,6 +59,7 @@ export class Detail {
     this.root.hidden = !call;
     if (!call) {
       this.call = null;
+      this.looked = "";
       return;
     }
     if (this.call?.id !== call.id) this.legKey = null;
@@ -60,6 +69,16 @@ export class Detail {
       this.showCall(call, leg);
     }
     this.showTime(call, leg, now);
+    this.showExamination(call, leg, now);
+  }
+
+  showExamination(call, leg, now) {
+    const key = leg?.tag.leg || "caller";
+    this.examination.show(call, key, leg, now);
+    const looked = JSON.stringify([call.id, key]);
+    if (!call.live || !leg || looked === this.looked) return;
+    this.looked = looked; // what the tags told may be old, and whether a leg can be examined they do not tell
+    this.onLook(call.id, key);
   }
 
   showCall(call, leg) {
@@ -79,8 +98,9 @@ export class Detail {
     this.showReasons(tag);
     this.showFacts(call, tag);
     this.history.replaceChildren(...(leg?.changes ?? []).toReversed().map(changeItem));
-    setText(this.raw, tag ? JSON.stringify(tag, null, 2) : "");
-    setText(this.copied, "");
+    const raw = tag ? JSON.stringify(tag, null, 2) : "";
+    if (raw !== this.raw.textContent) setText(this.copied, ""); // what was copied is another tag
+    setText(this.raw, raw);
   }
 
   showLegs(call, shown) {
@@ -98,6 +118,7 @@ export class Detail {
     this.legKey = key;
     this.leg = this.call.legs[key];
     this.showCall(this.call, this.leg);
+    this.showExamination(this.call, this.leg, Date.now() / 1000);
   }
 
   showReasons(tag) {

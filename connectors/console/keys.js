@@ -1,10 +1,13 @@
-// The keyboard: j/k or arrows move, Enter opens, Esc closes, / filters, c calls.
+// The keyboard: j/k or arrows move, Enter opens, Esc closes, / filters, c calls; the examination's keys stand on its buttons.
 import { byId } from "./dom.js";
+import { ACTIONS } from "./exam-words.js";
 
 const isField = (element) => element.matches?.("input, textarea, select");
 
+const EXAMINE = Object.fromEntries(Object.entries(ACTIONS).map(([action, [, key]]) => [key, action]));
+
 /** Keys act everywhere but in fields and dialogs, and never together with Ctrl, Alt or Meta. */
-export function bindKeys({ view, select, selected, call }) {
+export function bindKeys({ view, select, selected, call, examine }) {
   const leaveFilter = () => {
     byId("filter").value = "";
     byId("filter").dispatchEvent(new Event("input"));
@@ -38,6 +41,9 @@ export function bindKeys({ view, select, selected, call }) {
       select(target.dataset.id);
     } else if (key.startsWith("Arrow") && byId("detail").contains(target)) {
       return; // arrows scroll the detail
+    } else if (EXAMINE[key]) {
+      event.preventDefault();
+      if (!event.repeat) examine(EXAMINE[key], document.activeElement.dataset.id); // a key held down asks once
     } else if (actions[key]) {
       event.preventDefault();
       actions[key]();

@@ -1,6 +1,7 @@
 // One row per call. A row is built once and then only touched where something differs.
 import { drawSparkline } from "./chart.js";
 import { h, setAttribute, setText, svg } from "./dom.js";
+import { markText } from "./exam-words.js";
 import { isStale, mainLeg, verdictOf } from "./state.js";
 import { clockText, duration, llrText, lossText, percent, reasonText, secondsText, shape, sourceText, tagText, verdictText } from "./words.js";
 
@@ -37,6 +38,7 @@ export class Row {
   constructor(id) {
     this.pill = new Pill();
     this.stale = h("span", { class: "stale-mark" });
+    this.exam = h("span", { class: "exam-mark" });
     this.share = h("span", { class: "share" });
     this.llr = h("span", { class: "llr" });
     this.caller = h("span", { class: "main" });
@@ -46,7 +48,7 @@ export class Row {
     this.line = svg("svg", { viewBox: "0 0 150 32", class: "spark", "aria-hidden": "true", preserveAspectRatio: "none" });
     this.cells = { speech: cell("c-speech num"), loss: cell("c-loss num"), time: cell("c-time num"), source: cell("c-source") };
     this.element = h("div", { role: "row", class: "row", tabindex: -1, "data-id": id },
-      cell("c-tag", this.pill.element, this.stale), cell("c-score", this.share, this.llr), cell("c-who", this.caller, this.id),
+      cell("c-tag", this.pill.element, this.exam, this.stale), cell("c-score", this.share, this.llr), cell("c-who", this.caller, this.id),
       cell("c-agent", this.agent, this.queue), cell("c-line", this.line), ...Object.values(this.cells));
   }
 
@@ -67,6 +69,8 @@ export class Row {
     const tag = leg?.tag;
     this.pill.show(leg);
     this.element.dataset.verdict = verdictOf(leg);
+    setText(this.exam, leg?.ended ? "" : markText(leg?.exam?.record));
+    setAttribute(this.exam, "data-state", leg?.exam?.record?.state ?? null);
     setText(this.share, percent(tag?.probability) ?? "–");
     setText(this.llr, Number.isFinite(tag?.llr) ? `LLR ${llrText(tag.llr)}` : verdictOf(leg) === "listening" ? "no score yet" : "no score");
     setText(this.caller, callerText(call));

@@ -1,5 +1,6 @@
 // What the page knows, as one value: an action in, a new value out. No DOM, no clock, no network.
 // Times are seconds of this browser's wall clock; `skew` = the service's clock minus ours.
+import { examOfRecord, examOfTag, examRefused, stateOf } from "./exam-state.js";
 import { VERDICTS } from "./words.js";
 
 export const FRESH_S = 10; // a tag without an update for this long must not look live
@@ -16,16 +17,20 @@ export const initialState = () => ({
   ended: [], // Call, newest first
   filter: "",
   selected: null, // id of the call whose detail is open
-  changed: [], // changes of tag made by the last action: {call, leg, from, tag}
+  ...noNews(),
 });
+
+/** What the last action made known: changes of tag {call, leg, from, tag}, and calls that are proposed for examination. */
+const noNews = () => ({ changed: [], proposed: [] });
 
 /** The next state. Unknown actions are our own bug and throw. */
 export function reduce(state, action) {
   switch (action.type) {
-    case "link": return { ...state, link: action.link, changed: [] };
-    case "degraded": return { ...state, degraded: action.degraded, changed: [] };
-    case "filter": return { ...state, filter: action.text, changed: [] };
-    case "select": return { ...state, selected: action.id, changed: [] };
+    case "link": return { ...state, ...noNews(), link: action.link };
+    case "degraded": return { ...state, ...noNews(), degraded: action.degraded };
+    case "filter": return { ...state, ...noNews(), filter: action.text };
+    case "select": return { ...state, ...noNews(), selected: action.id };
+    case "examination": return receiveExamination(state, action);
     case "events": return receiveEvents(state, action.tags, action.at);
     case "snapshot": return receiveSnapshot(state, action);
     default: throw new Error(`unknown action ${action.type}`);
@@ -33,14 +38,25 @@ export function reduce(state, action) {
 }
 
 function receiveEvents(state, tags, at) {
-  const next = { ...state, calls: new Map(state.calls), changed: [] };
+  const next = { ...state, ...noNews(), calls: new Map(state.calls) };
   for (const tag of tags) receiveTag(next, tag, at, {});
+  return next;
+}
+
+/** The service's answer about the examination of a leg: its record, or the sentence with which it was refused. */
+function receiveExamination(state, { id, leg: key, record, refusal, at }) {
+  const next = { ...state, ...noNews(), calls: new Map(state.calls) };
+  const call = state.calls.get(id);
+  const leg = call?.legs[key];
+  if (!leg) return next;
+  const exam = refusal ? examRefused(leg.exam, refusal) : record ? examOfRecord(leg.exam, record, at, leg.tag.tag) : leg.exam;
+  next.calls.set(id, { ...call, legs: { ...call.legs, [key]: { ...leg, exam } } });
   return next;
 }
 
 /** A list of what is on the line now. Live calls it does not name ended while nobody told us. */
 function receiveSnapshot(state, { calls, at, askedAt, skew, thresholds }) {
-  const next = { ...state, skew, thresholds: thresholds ?? state.thresholds, calls: new Map(state.calls), changed: [] };
+  const next = { ...state, ...noNews(), skew, thresholds: thresholds ?? state.thresholds, calls: new Map(state.calls) };
   const named = new Set();
   for (const item of calls) {
     named.add(item.call_id);
@@ -67,6 +83,7 @@ function receiveTag(next, tag, at, about) {
   const call = withLeg(base, legKey, nextLeg(leg, tag, writtenAt, changed), tag, at);
   const news = leg || (!about.listed && tag.tag !== "listening"); // what was so before we looked is not a change
   if (changed && news && tag.kind !== "end") next.changed.push({ call, leg: legKey, from: leg?.tag.tag ?? null, tag });
+  if (stateOf(call.legs[legKey].exam) === "proposed" && stateOf(leg?.exam) !== "proposed") next.proposed.push(call);
   place(next, call);
 }
 
@@ -82,6 +99,7 @@ function nextLeg(leg, tag, writtenAt, changed) {
   return {
     tag, seq: tag.seq ?? -1, updatedAt: writtenAt,
     ended: tag.kind === "end",
+    exam: examOfTag(leg?.exam, tag, writtenAt),
     series: nextSeries(leg?.series ?? [], tag),
     changes: changed ? [...(leg?.changes ?? []), entry].slice(-CHANGES_MAX) : leg.changes,
     changedAt: changed ? writtenAt : leg.changedAt,

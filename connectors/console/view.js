@@ -16,13 +16,13 @@ const WARNINGS = {
 };
 
 export class View {
-  constructor({ onSelect }) {
+  constructor({ onSelect, onPress, onLook }) {
     this.onSelect = onSelect;
     this.rows = new Map();
     this.ended = new Map();
     this.order = [];
     this.touchedAt = -Infinity;
-    this.detail = new Detail(byId("detail"), () => onSelect(null));
+    this.detail = new Detail(byId("detail"), () => onSelect(null), { onPress, onLook });
     for (const id of ["rows", "ended"]) {
       byId(id).addEventListener("click", (event) => this.openFrom(event.target));
       for (const type of ["keydown", "pointermove", "focusin"]) byId(id).addEventListener(type, () => this.touch());
@@ -121,14 +121,15 @@ export class View {
     this.detail.show(call ?? null, now, state.thresholds);
   }
 
-  /** Tell screen readers of changes of tag, and of nothing else. */
-  announce(changed) {
+  /** Tell screen readers of changes of tag and of proposals to examine, and of nothing else. */
+  announce({ changed, proposed }) {
     const spoken = changed.map(({ call, leg, tag }) => ({
       urgent: tag.tag === "deepfake-likely",
       text: `${callerText(call)}${leg === "caller" ? "" : `, ${leg}`}: ${tagText(tag)}.`,
     }));
     speak(byId("alert"), spoken.filter((one) => one.urgent));
-    speak(byId("announce"), spoken.filter((one) => !one.urgent));
+    const offers = proposed.map((call) => ({ text: `${callerText(call)}: a question to this caller is suggested.` }));
+    speak(byId("announce"), [...spoken.filter((one) => !one.urgent), ...offers]);
   }
 
   rowElements() {

@@ -37,6 +37,18 @@ const REASONS = {
   drained: "The service was shutting down and closed the call in order.",
   error: "An internal fault of the service ended the screening of this call.",
   "end-of-file": "The recording has been played to its end.",
+  "non-compliance": "Asked to do something with the voice, the caller did not do it. Shyness, an illness or a bad line do that too.",
+  distortion: "The answer to the question sounds synthetic.",
+  "identity-drift": "The voice of the answer is not the voice from before the question.",
+  late: "The caller did not begin to answer in time. This counts for neither side.",
+  refused: "A question was skipped or declined. This counts for neither side.",
+  "line-limited": "This line takes away what the answer would be judged by.",
+  "cannot-tell": "The answer was too short, too noisy or too broken to be measured.",
+  "prompt-failed": "The question could not be played, so the operator was asked to say it.",
+  "judge-failed": "An internal fault of the service kept the answer from being judged.",
+  "audio-stopped": "The call ended during a question.",
+  "operator-accepted": "The operator took the caller for a person.",
+  "operator-override": "The operator set this tag by hand.",
   "service-lost": "This page missed the end of the call while it was not connected.",
 };
 

@@ -44,6 +44,9 @@ class ConsoleService:
     deleted: list[str] = field(default_factory=list)
     unavailable: int = 0  # so many connections to the stream are answered 503
     refuse_upload: tuple[int, str] | None = None
+    exams: dict[str, dict[str, Any]] = field(default_factory=dict)  # call id -> what a look finds; none: they are off
+    pressed: list[dict[str, Any]] = field(default_factory=list)  # {call_id, leg, action, ...}
+    refuse_press: str = ""  # why no decision can be taken now
     answer: Any = None  # coroutine function: offer SDP -> answer SDP
     _clients: set[asyncio.Queue[bytes | None]] = field(default_factory=set)
 
@@ -75,6 +78,8 @@ class ConsoleService:
         app.router.add_get("/v1/events", self._events)
         app.router.add_post("/v1/session", self._session)
         app.router.add_post("/v1/recordings", self._recording)
+        app.router.add_get("/v1/calls/{id}/examination", self._exam)
+        app.router.add_post("/v1/calls/{id}/examination", self._press)
         app.router.add_post("/v1/whip", self._whip)
         app.router.add_delete("/v1/whip/{id}", self._hang_up)
         return app
@@ -124,6 +129,19 @@ class ConsoleService:
         if self.refuse_upload:
             return _error(self.refuse_upload[0], "unreadable-file", self.refuse_upload[1])
         return web.json_response({"call_ids": ["recording-1"]}, status=202)
+
+    async def _exam(self, request: web.Request) -> web.Response:
+        record = self.exams.get(request.match_info["id"])
+        if record is None or request.query.get("leg") != "caller":
+            return _error(404, "not-found", "nobody can be examined on this side of the call, or examinations are off")
+        return web.json_response(record)
+
+    async def _press(self, request: web.Request) -> web.Response:
+        told = {"call_id": request.match_info["id"], "leg": request.query["leg"]}
+        self.pressed.append(told | await request.json())
+        if self.refuse_press:
+            return _error(409, "not-now", self.refuse_press)
+        return await self._exam(request)
 
     async def _whip(self, request: web.Request) -> web.Response:
         self.offers.append(await request.text())
