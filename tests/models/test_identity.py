@@ -98,7 +98,7 @@ def test_a_judgement_of_three_and_three_seconds_is_cheap(shipped: VoiceEmbedder)
 def test_what_ships_is_small_and_names_where_it_comes_from() -> None:
     assert DEFAULT_WEIGHTS.stat().st_size < 6_000_000
     info = json.loads(DEFAULT_WEIGHTS.with_suffix(".json").read_text())
-    assert "Apache-2.0" in info["provenance"]["teacher"]
+    assert "Apache-2.0" in info["provenance"]["encoder"]
     assert info["figures"]["eval"]["3"]["eer"] < 0.5
 
 
