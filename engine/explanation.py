@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from engine.events import Verdict
 
 Explanation = Sequence[float]  # distance to people, to the nearest fakes, agreement 0 or 1
-SLACK = 0.1  # how far back over its limit a distance must go before a reason is withdrawn
+SLACK = 0.05  # how far back over its limit a distance must go before a reason is withdrawn
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ the graph that serves, where they cost a product with a few columns.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,8 +27,10 @@ from models.runtime import ModelInfo, OnnxModel, load_info, load_model, save_inf
 Floats = NDArray[np.float64]
 CLUSTERS = 8  # of fakes: synthesis has no one sound
 OUTSIDE = 0.01  # share of dev's people that may be called unfamiliar
-DOUBTED = 0.15  # share of dev's right verdicts of a kind that may be doubted
+DOUBTED = 0.1  # share of dev's right verdicts of a kind that may be doubted
 LEAST_VERDICTS = 20  # right ones of a kind, to set a limit for doubting it
+SPANS = (0.0, 10.0, 30.0)  # seconds: clips, and calls joined of them
+CHUNK_S = 0.16
 LEAST_SPEECH_S = 2.0  # as a verdict needs
 
 
@@ -66,20 +69,48 @@ def centres_of(heard: Sequence[Heard]) -> tuple[Floats, NDArray[np.bool_]]:
 def limits_from(statistics: Statistics, dev: Sequence[Heard], info: ModelInfo) -> dict[str, float | None]:
     """The limits that stand beside the weights, under ModelInfo's names; None where dev has too little to set one.
 
-    A verdict is doubted when what is nearer speaks for it less than for 85 % of dev's right verdicts of its kind.
+    A verdict is doubted when what is nearer speaks for it less than for 90 % of dev's right verdicts of its kind, of
+    clips and of calls alike: the longer a call, the less extreme it need be for a verdict.
     """
+    human, fake = [], []
+    for seconds in SPANS:
+        right = right_margins(statistics, joined(dev, seconds) if seconds else dev, info)
+        human += [float(np.quantile(right[True], DOUBTED))] if len(right[True]) >= LEAST_VERDICTS else []
+        fake += [float(np.quantile(right[False], 1 - DOUBTED))] if len(right[False]) >= LEAST_VERDICTS else []
+    return {
+        "unfamiliar": unfamiliar_from(statistics, dev),
+        "doubt_human": round(min(human), 4) if human else None,
+        "doubt_fake": round(max(fake), 4) if fake else None,
+    }
+
+
+def right_margins(statistics: Statistics, heard: Sequence[Heard], info: ModelInfo) -> dict[bool, list[float]]:
+    """Margins of the right verdicts: of people called Human-likely (True) and of fakes called Deepfake-likely (False)."""
     margins: dict[bool, list[float]] = {True: [], False: []}
-    for h in dev:
+    for h in heard:
         llr, person = info.calibration.llr(h.score, float(h.speech.sum())), h.clip.bonafide
         right = llr >= info.human_llr if person else llr <= info.deepfake_llr
         if right and h.speech.sum() >= LEAST_SPEECH_S:
             margins[person].append(margin(statistics, h))
-    human, fake = margins[True], margins[False]
-    return {
-        "unfamiliar": unfamiliar_from(statistics, dev),
-        "doubt_human": round(float(np.quantile(human, DOUBTED)), 4) if len(human) >= LEAST_VERDICTS else None,
-        "doubt_fake": round(float(np.quantile(fake, 1 - DOUBTED)), 4) if len(fake) >= LEAST_VERDICTS else None,
-    }
+    return margins
+
+
+def joined(heard: Sequence[Heard], seconds: float) -> list[Heard]:
+    """Clips of one person, or of one generator of one repository, as calls of at least `seconds`; leftovers are dropped."""
+    groups: dict[tuple[str, ...], list[Heard]] = defaultdict(list)
+    for h in heard:
+        c = h.clip
+        groups[(h.condition, "p", c.speaker or c.repo) if c.bonafide else (h.condition, c.generator, c.repo)].append(h)
+    calls = []
+    for group in groups.values():
+        parts: list[Heard] = []
+        for h in group:
+            parts.append(h)
+            if CHUNK_S * sum(len(p.scores) for p in parts) >= seconds:
+                embeddings, scores = np.concatenate([p.embeddings for p in parts]), np.concatenate([p.scores for p in parts])
+                calls.append(Heard(h.clip, h.condition, embeddings, scores, np.concatenate([p.speech for p in parts])))
+                parts = []
+    return calls
 
 
 def margin(statistics: Statistics, heard: Heard) -> float:

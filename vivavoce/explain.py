@@ -27,7 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "fit",
         help="means and clusters from train, the threshold of the unfamiliar from dev",
         description="Fit class means and clusters of fakes on train, and on dev the distance beyond which a voice is unlike\n"
-        "all that is known (1 % of people) and the distances at which a verdict deserves less trust (15 % of right ones).\n"
+        "all that is known (1 % of people) and the distances at which a verdict deserves less trust (10 % of right ones).\n"
         "Written into the .onnx and the .json beside it, in place of an earlier fit. Scores stay the same.\n"
         "`vivavoce train` does this itself; an int8 file is to be made after it.",
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -14,7 +14,7 @@ from models.calibration import Calibration
 from models.conformer import ModelConfig, StreamingConformer
 from models.corpus import Clip
 from models.embeddings import Heard, hear, running
-from models.explain import Statistics, fit, limits_from, strangeness, unfamiliar_from
+from models.explain import Statistics, fit, joined, limits_from, strangeness, unfamiliar_from
 from models.explain_graph import attach
 from models.export import export
 from models.runtime import DEFAULT_WEIGHTS, OnnxModel, load_info, load_model
@@ -168,11 +168,24 @@ def test_a_verdict_is_doubted_where_the_least_of_the_right_ones_lie() -> None:
     unsure, short = heard("bonafide", [[6.0]], [0.5], [3.0]), heard("bonafide", [[6.0]], [2.0], [1.0])
     without = [unsure, short, heard("spoof", [[0.0]], [2.0], [3.0])]
     limits = limits_from(statistics, [*people, *fakes, *without * 20], info)
-    assert limits["doubt_human"] == pytest.approx(0.30, abs=1e-3)
-    assert limits["doubt_fake"] == pytest.approx(-0.30, abs=1e-3)
+    assert limits["doubt_human"] == pytest.approx(0.20, abs=1e-3)
+    assert limits["doubt_fake"] == pytest.approx(-0.20, abs=1e-3)
     few = limits_from(statistics, [*people[:19], *fakes[:20]], info)
     assert few["doubt_human"] is None
     assert few["doubt_fake"] is not None
+
+
+def test_calls_are_joined_of_one_voice_under_one_condition() -> None:
+    def piece(speaker: str, condition: str, value: float) -> Heard:
+        clip = Clip(Path("a.wav"), "bonafide", speaker=speaker, repo="o/r")
+        ones = np.ones(32)  # 5.12 s
+        return Heard(clip, condition, np.full((32, 1), value, np.float32), ones.astype(np.float32), ones)
+
+    calls = joined([piece("a", "g711", 1), piece("b", "g711", 2), piece("a", "wideband", 3), piece("a", "g711", 4)], 10.0)
+    assert [call.embeddings[[0, -1], 0].tolist() for call in calls] == [[1.0, 4.0]]
+    assert len(calls[0].scores) == len(calls[0].speech) == 64
+    fakes = [heard("spoof", [[1.0]] * 40, [0.0] * 40, [0.1] * 40)] * 5
+    assert [len(call.scores) for call in joined(fakes, 10.0)] == [80, 80], "what is left over makes no call"
 
 
 def test_the_network_decides_where_the_likelihood_ratio_is_zero() -> None:
