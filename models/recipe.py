@@ -68,9 +68,7 @@ def prepare(places: Places) -> tuple[AudioStore, AudioStore]:
     add_originals(train, further)
     add_copies(train, further, MORE_PLAN, places.vocoders)
     add_codings(train)
-    if places.manifest is None:
-        return train, dev
-    return train.only({clip.name for clip in (*train_clips(places), *further)}), dev
+    return train.only({clip.name for clip in (*train_clips(places), *further)}), dev  # a cache may hold more by now
 
 
 def train_and_choose(places: Places, config: TrainConfig, stores: tuple[AudioStore, AudioStore]) -> Path:

@@ -1,0 +1,103 @@
+"""Where an answer begins and ends, and what of it is kept."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from challenges.answer import ECHO_BLOCKS, ECHO_LIKENESS, Listener, ListenerConfig, envelope, likeness, packed, unpacked
+from engine.audio import Chunk
+
+CHUNK_S, SIZE = 0.16, 1280
+RNG = np.random.default_rng(2)
+
+
+def chunk(level: float, *, speech: bool = False, lost: bool = False) -> Chunk:
+    samples = (RNG.standard_normal(SIZE) * level).astype(np.int16)
+    return Chunk(samples, 0, CHUNK_S if speech else 0.0, CHUNK_S if lost else 0.0, 0.0)
+
+
+def listening() -> Listener:
+    listener = Listener(ListenerConfig(), CHUNK_S)
+    for _ in range(30):
+        listener.receive_chunk(chunk(2000, speech=True))
+    listener.begin_prompt()
+    listener.expect_echo(np.zeros(8000, np.int16))
+    for _ in range(12):
+        listener.receive_chunk(chunk(20))
+    listener.begin_answer()
+    return listener
+
+
+def test_four_seconds_of_plain_speech_are_kept_and_no_more() -> None:
+    listener = listening()
+    assert len(listener.answer().before) == pytest.approx(4.0 * 8000, abs=SIZE)
+
+
+def test_lost_and_silent_chunks_are_no_plain_speech() -> None:
+    listener = Listener(ListenerConfig(), CHUNK_S)
+    listener.receive_chunk(chunk(2000, speech=True, lost=True))
+    listener.receive_chunk(chunk(20))
+    listener.begin_prompt()
+    listener.begin_answer()
+    assert len(listener.answer().before) == 0
+
+
+def test_a_whisper_that_no_detector_calls_speech_is_an_answer() -> None:
+    listener = listening()
+    for _ in range(15):
+        listener.receive_chunk(chunk(300))
+    assert listener.begun
+    assert not listener.answered((2.0, 12.0)), "it is not over before a pause"
+    for _ in range(9):
+        listener.receive_chunk(chunk(20))
+    assert listener.answered((2.0, 12.0))
+    assert listener.answer().sound_s == pytest.approx(15 * CHUNK_S)
+
+
+def test_an_answer_without_a_pause_is_cut_at_the_limit() -> None:
+    listener = listening()
+    for _ in range(40):
+        listener.receive_chunk(chunk(2000, speech=True))
+    assert not listener.answered((2.0, 12.0))
+    assert listener.answered((2.0, 6.0))
+
+
+def test_a_cough_before_the_answer_does_not_end_it() -> None:
+    listener = listening()
+    for _ in range(2):
+        listener.receive_chunk(chunk(3000))
+    for _ in range(9):
+        listener.receive_chunk(chunk(20))
+    assert not listener.answered((3.0, 12.0)), "shorter than any answer"
+
+
+def test_silence_is_no_answer() -> None:
+    listener = listening()
+    for _ in range(40):
+        listener.receive_chunk(chunk(20))
+    assert not listener.begun
+    assert not listener.answered((1.0, 5.0))
+
+
+@given(st.integers(1, 32767), st.integers(0, 2**31))
+def test_what_is_kept_small_comes_back_close(peak: int, seed: int) -> None:
+    samples = np.random.default_rng(seed).integers(-peak, peak + 1, 200).astype(np.int16)
+    back = unpacked(*packed(samples))
+    assert np.abs(back.astype(int) - samples).max() <= max(1, -(-peak // 127))
+
+
+def test_the_loudest_sample_there_is_survives() -> None:
+    assert unpacked(*packed(np.array([-32768, 32767], np.int16))).tolist() == pytest.approx([-32768, 32767], abs=258)
+
+
+def test_an_echo_resembles_its_prompt_and_other_speech_does_not() -> None:
+    swell = np.repeat(RNG.uniform(0.02, 1.0, 60), 640)
+    prompt = (RNG.standard_normal(len(swell)) * 3000 * swell).astype(np.int16)
+    other = (RNG.standard_normal(len(swell)) * 3000 * np.roll(swell[::-1], 3000)).astype(np.int16)
+    played = envelope(prompt)
+    assert likeness(envelope(prompt // 8)[10 : 10 + ECHO_BLOCKS], played) > 0.9
+    assert likeness(envelope(other)[10 : 10 + ECHO_BLOCKS], played) < ECHO_LIKENESS
+    assert likeness(envelope(prompt)[:5], played) == 0.0
