@@ -15,6 +15,7 @@ import os
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from typing import Any
 import aiohttp
 
 from vivavoce import bench_audit
+from vivavoce.bench_examine import keep_examining
 from vivavoce.bench_redis import BenchRedis
 from vivavoce.procfs import cpu_seconds, rss_kb
 from vivavoce.samples import sample_speech
@@ -41,13 +43,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, default=60, metavar="S", help="length of the load (default 60 s)")
     parser.add_argument("--max-calls", type=int, metavar="N", help="the service's limit (default: N of --calls)")
     parser.add_argument("--kill-redis", action="store_true", help="kill -9 Redis in mid-run and restart it 1.5 s later")
+    parser.add_argument("--examine", type=float, default=0.0, metavar="SHARE", help="share of calls under a question at once")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
     if args.calls < 1 or args.seconds < 5:
         raise ValueError(f"--calls {args.calls} --seconds {args.seconds}: at least 1 call and 5 s are needed")
-    plan = Plan(args.calls, args.seconds, args.max_calls or args.calls, args.kill_redis)
+    if not 0 <= args.examine <= 1:
+        raise ValueError(f"--examine {args.examine} is not between 0 and 1")
+    plan = Plan(args.calls, args.seconds, args.max_calls or args.calls, args.kill_redis, args.examine)
     report = asyncio.run(measure(plan))
     print(json.dumps(report) if args.json else _table(report))
     return 0
@@ -59,6 +64,7 @@ class Plan:
     seconds: float
     max_calls: int
     kill_redis: bool
+    examine: float = 0.0
 
 
 @dataclass
@@ -91,6 +97,7 @@ async def _measure_service(plan: Plan, redis: BenchRedis, pid: int, http: aiohtt
     await _open_wave(http, load, min(plan.calls, FIRST_WAVE), plan.seconds)
     killer = asyncio.create_task(redis.crash_at(plan.seconds / 2)) if plan.kill_redis else None
     started, cpu = time.monotonic(), cpu_seconds(pid)
+    examining = asyncio.create_task(_examine(http, load, plan))
     await _later_waves(http, load, plan, started)
     results = await asyncio.gather(*load.waves)
     engine_cores = (cpu_seconds(pid) - cpu) / (time.monotonic() - started)
@@ -100,6 +107,7 @@ async def _measure_service(plan: Plan, redis: BenchRedis, pid: int, http: aiohtt
         load.sent += result["sent"]
         load.generator_cpu += result["cpu_seconds"]
         load.late_ticks += result["late_ticks"]
+    examined = await examining
     await asyncio.sleep(1.0)
     busy_kb = rss_kb(pid)
     received = await _hang_up(http, load)
@@ -126,7 +134,12 @@ async def _measure_service(plan: Plan, redis: BenchRedis, pid: int, http: aiohtt
         "generator_cores_used": round(load.generator_cpu / plan.seconds, 3),
         "generator_late_ticks": load.late_ticks,
         "redis_killed": plan.kill_redis,
+        "examinations": dict(examined),
     }
+
+
+async def _examine(http: aiohttp.ClientSession, load: Load, plan: Plan) -> Counter[str]:
+    return await keep_examining(http, load.accepted, plan.examine, plan.seconds - 2.0) if plan.examine else Counter()
 
 
 async def _later_waves(http: aiohttp.ClientSession, load: Load, plan: Plan, started: float) -> None:
