@@ -91,6 +91,15 @@ def pretrained(folder: Path, size: int = SIZE) -> VoiceNet:
 
 
 @torch.no_grad()
+def as_published(folder: Path) -> VoiceNet:
+    """Resemblyzer's encoder with a `vector` layer that changes nothing."""
+    net = pretrained(folder, HIDDEN)
+    net.vector.weight.copy_(torch.eye(HIDDEN))
+    net.vector.bias.zero_()
+    return net
+
+
+@torch.no_grad()
 def aim(net: VoiceNet, encoded: Tensor, targets: Tensor, ridge: float = 0.3) -> None:
     """Point `vector` at the targets: least squares from what the encoder says of some clips, both [n, d]."""
     centre = encoded.mean(0)

@@ -1,6 +1,7 @@
 """From a trained student to what serves: `python -m models.identity.ship CORPUS CACHE RUN OUT.onnx` (extra: train).
 
-Writes the graph if it equals torch, and beside it the .json with the worth of a cosine, fitted on the people of `dev`.
+RUN is what train.py wrote, or an unpacked Resemblyzer wheel to serve its encoder as published. Writes the graph if it
+equals torch, and beside it the .json with the worth of a cosine, fitted on the people of `dev`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from torch.nn import functional as F
 
 from models.identity.data import dev_sides
 from models.identity.embed import WINDOW, VoiceEmbedder, windows
-from models.identity.net import VoiceNet
+from models.identity.net import VoiceNet, as_published
 from models.identity.train import embed_sides
 from models.identity.trials import Side, pairs
 
@@ -121,6 +122,13 @@ def add_figures(info: Path, reports: list[Path]) -> None:
     info.write_text(json.dumps(known | {"figures": {report["split"]: report["seconds"] for report in found}}, indent=2) + "\n")
 
 
+def of_run(run: Path) -> VoiceNet:
+    weights = torch.load(run / "best.pt", weights_only=True)
+    net = VoiceNet(len(weights["vector.bias"]))
+    net.load_state_dict(weights)
+    return net
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("corpus", "cache", "run", "out"):
@@ -131,12 +139,11 @@ def main() -> None:
         add_figures(args.out.with_suffix(".json"), args.figures)
         return
     torch.set_num_threads(1)
-    weights = torch.load(args.run / "best.pt", weights_only=True)
-    size = len(weights["vector.bias"])
-    net = VoiceNet(size)
-    net.load_state_dict(weights)
+    trained = (args.run / "best.pt").is_file()
+    net = of_run(args.run) if trained else as_published(args.run)
+    size = len(net.vector.bias)
     people = {seconds: dev_sides(args.corpus, args.cache, seconds) for seconds in SECONDS}
-    provenance = PROVENANCE | (TRAINED if (args.run / "run.pt").is_file() else {"trained_on": "nothing here: as published"})
+    provenance = PROVENANCE | (TRAINED if trained else {"trained_on": "nothing here: as published"})
     parameters = sum(p.numel() for p in net.parameters())
     info = {"version": args.out.stem, "rate": 8000, "size": size, "parameters": parameters, "worth": worth(net, people)}
     print(f"difference to torch {ship(net, args.out, info | {'provenance': provenance}):.1e}, {args.out} written")
