@@ -28,7 +28,7 @@ $(VENV)/.serve: pyproject.toml | $(BIN)/python
 
 $(VENV)/.test: pyproject.toml | $(BIN)/python
 	$(BIN)/pip install --quiet --disable-pip-version-check "$(TORCH)"
-	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[train,ssl,cluster,test,lint]"
+	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[train,ssl,cluster,examine,test,lint]"
 	@touch $@ $(VENV)/.serve
 
 run: $(VENV)/.serve
