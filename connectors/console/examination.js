@@ -35,7 +35,8 @@ export class Examination {
   frame() {
     const { ask, answering, ...others } = this.buttons;
     this.controls = h("div", { class: "exam-controls" },
-      h("div", { class: "exam-ask" }, answering, ask, this.challenge, this.language),
+      h("div", { class: "exam-ask" }, ask, this.challenge, this.language),
+      answering,
       h("div", { class: "exam-keys", role: "group", "aria-label": "Decide" }, ...Object.values(others)),
       this.override.element);
     this.name = h("label", { class: "exam-who", for: "exam-who" }, "Your name, published with what you decide ", this.who);
