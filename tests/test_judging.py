@@ -1,0 +1,91 @@
+"""One judgement out of three parts, each of which may be missing, and what then is said."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+
+from challenges.answer import Answer
+from challenges.catalogue import PHONE, by_name
+from challenges.content import Question, draw
+from challenges.verifiers import Heard
+from engine.policy import Calibration
+from tests.challenges.voices import voice, whisper
+from vivavoce.judging import Judges
+
+EXACT = Calibration(1.0, 0.0, 0.0, 1.0)
+
+
+class Detector:
+    """Scores every chunk by its loudness in its own state: what is told apart is who was asked, not how well."""
+
+    chunk_samples = 1280
+
+    def __init__(self, score: float) -> None:
+        self.score, self.chunks = score, 0
+
+    def init_state(self, batch: int) -> int:
+        return 0
+
+    def step(self, audio: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
+        self.chunks += 1
+        return np.array([self.score], np.float32), state
+
+
+def question(key: str = "whisper") -> Question:
+    return draw(by_name(key), "en", random.Random(1), 0.0)
+
+
+def answer(samples: np.ndarray, lost_s: float = 0.0) -> Answer:
+    return Answer(samples.astype(np.int16), 2.0, lost_s, voice(seed=9))
+
+
+def test_the_three_parts_are_judged_apart() -> None:
+    pytest.importorskip("swift_f0", reason="measuring needs the extra 'examine'")
+    judges = Judges(Detector(-1.5), EXACT, same=lambda before, after: 2.0)
+    found = judges.judge(question("read-slowly"), answer(voice(seed=2)), 0.7, PHONE)
+    assert found.compliance is not None
+    assert (found.realism, found.baseline, found.identity) == (-1.5, 0.7, 2.0)
+
+
+def test_nobody_is_recognised_by_a_whisper() -> None:
+    judges = Judges(None, EXACT, same=lambda before, after: pytest.fail("asked who whispers"), measuring=False)
+    found = judges.judge(question("whisper"), answer(whisper()), None, PHONE)
+    assert (found.identity, found.realism, found.compliance) == (None, None, None)
+    assert found.reasons == ("cannot-tell",)
+
+
+def test_an_answer_that_was_mostly_lost_is_judged_by_nobody() -> None:
+    judges = Judges(Detector(-9.0), EXACT, same=lambda before, after: -9.0)
+    found = judges.judge(question(), answer(whisper(), lost_s=2.0), 0.0, PHONE)
+    assert found.reasons == ("cannot-tell",)
+    assert (found.compliance, found.realism, found.identity) == (None, None, None)
+
+
+def test_what_the_line_takes_away_is_said_to_be_the_line_s() -> None:
+    found = Judges(None, EXACT).judge(question("clap"), answer(voice()), None, PHONE)
+    assert found.compliance is None
+    assert found.reasons == ("line-limited",)
+
+
+def test_silence_says_nothing_about_a_voice() -> None:
+    detector = Detector(-9.0)
+    found = Judges(detector, EXACT, measuring=False).judge(question(), answer(np.zeros(16000)), None, PHONE)
+    assert found.realism is None
+
+
+def test_the_recogniser_is_asked_about_the_drawn_words() -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def words(samples: np.ndarray, put: Question) -> Heard:
+        asked.append(put.words)
+        return Heard(0.8)
+
+    pytest.importorskip("swift_f0", reason="measuring needs the extra 'examine'")
+    put = question("foreign-words")
+    found = Judges(None, EXACT, words=words).judge(put, answer(voice()), None, PHONE)
+    assert asked == [put.words]
+    assert found.compliance == 0.8
