@@ -55,8 +55,9 @@ class Desk:
     """One leg, an examiner, and a queue of what would run on the event loop."""
 
     def __init__(
-        self, judge: Judge, *, mode: str = "automatic", player: Player | None = None, pool: tuple[str, ...] = ("sing", "whisper")
-    ) -> None:
+        self, judge: Judge, *, mode: str = "automatic", player: Player | None = None,
+        pool: tuple[str, ...] = ("sing", "whisper"),
+    ) -> None:  # fmt: skip
         self.soon: list[Callable[[], None]] = []
         self.outcomes: list[Mapping[str, Any]] = []
         self.tags: list[Tag] = []
