@@ -101,8 +101,12 @@ class Caller:
         """Plain speech, before a question and after it."""
         return self.person.talk
 
+    def can(self, key: str) -> bool:
+        """Whether this caller can be simulated for challenge `key`: `answer` gives something for it."""
+        return True
+
     def answer(self, question: Question) -> Spoken | None:
-        """What is said to `question`; None where this caller cannot be simulated for that challenge."""
+        """What is said to `question`; None where `can` says no."""
         raise NotImplementedError
 
     def _plain(self, seconds: float = ANSWER_S) -> Samples:
@@ -117,6 +121,9 @@ class Honest(Caller):
 
     name = "honest"
 
+    def can(self, key: str) -> bool:
+        return bool(self._fitting(key)) or (key in PLAYBACK and key in self.stock.played) or key in MANNERS or key in PLAIN
+
     def answer(self, question: Question) -> Spoken | None:
         return self.does(question.challenge.key)
 
@@ -130,13 +137,18 @@ class Honest(Caller):
             return Spoken(MANNERS[key](self._plain(), self.rng), "processed")
         return Spoken(self._plain(), "plain") if key in PLAIN else None
 
-    def _recorded(self, key: str) -> Samples | None:
-        """Recordings of one person, the caller if possible, joined until long enough for an answer."""
+    def _fitting(self, key: str) -> list[Recording]:
+        """Recordings of the activity: the caller's own, else anybody's where that makes no difference."""
         fitting = [r for r in self.stock.recordings if r.activity in ACTIVITIES.get(key, ())]
         own = [r for r in fitting if r.speaker == self.person.name]
-        if not own and (key not in ANYBODY or not fitting):
+        return own or (fitting if key in ANYBODY else [])
+
+    def _recorded(self, key: str) -> Samples | None:
+        """Recordings of one person, joined until long enough for an answer."""
+        fitting = self._fitting(key)
+        if not fitting:
             return None
-        one = self.rng.choice(own or fitting)
+        one = self.rng.choice(fitting)
         same = [r for r in fitting if (r.speaker, r.activity) == (one.speaker, one.activity) and r is not one]
         gap = np.zeros(round(GAPS_S.get(key, 0.2) * RATE), np.int16)
         parts, need = [one.samples], max(ANSWER_S, CATALOGUE[key].min_s) * RATE
@@ -169,7 +181,7 @@ class Late(Honest):
     """A person who does the task when the time is over."""
 
     name = "late"
-    begins_s = 40.0  # longer than any limit
+    begins_s = 12.0  # after the limit for beginning an answer
 
     def answer(self, question: Question) -> Spoken | None:
         done = self.does(question.challenge.key)
@@ -180,6 +192,9 @@ class Replayer(Honest):
     """Real recordings of the person are played: only the task is another than was asked."""
 
     name = "replayer"
+
+    def can(self, key: str) -> bool:
+        return True
 
     def answer(self, question: Question) -> Spoken | None:
         asked = question.challenge
@@ -202,9 +217,15 @@ class Converter(Honest):
         self._pitch = 2 ** (step / 12)
         self._formants = 1 + (0.05 + 0.02 * abs(step)) * (1 if step > 0 else -1)
         self._seed = rng.getrandbits(32)
+        self._talk: Samples | None = None
+
+    def can(self, key: str) -> bool:
+        return True
 
     def talk(self) -> Samples:
-        return self.convert(self.person.talk)
+        if self._talk is None:
+            self._talk = self.convert(self.person.talk)
+        return self._talk
 
     def answer(self, question: Question) -> Spoken:
         done = self.does(question.challenge.key) or Spoken(self._plain(), "plain")
