@@ -132,6 +132,7 @@ class Examination:
         self._listener = Listener(config.listener, chunk_s)
         self._steps: list[Step] = []
         self._deadline: float | None = None
+        self._to_begin = False  # the deadline is that for beginning an answer
         self._by, self._who, self._why = "policy", "", ""
         self._judgement: Judgement | None = None
         self._reasons: tuple[str, ...] = ()
@@ -223,13 +224,10 @@ class Examination:
             return
         if self.stage is Stage.ASKED and self._can_play:
             self._to_answer(now)
-        elif self.stage is Stage.ASKED:
-            self._finish(Stage.SKIPPED, ("refused",), now)
+        elif self.stage is Stage.ASKED:  # nobody spoke the question; what kept it from being played stays the reason
+            self._finish(Stage.SKIPPED, self._reasons or ("refused",), now)
         elif self.stage is Stage.ANSWERING:
-            if self._listener.begun:
-                self._judge(now)
-            else:
-                self._finish(Stage.NO_ANSWER, ("late",), now)
+            self._answer_due(now)
         elif self.stage is Stage.JUDGING:
             self._finish(Stage.UNCLEAR, ("judge-failed",), now)
         else:
@@ -286,8 +284,17 @@ class Examination:
 
     def _to_answer(self, now: float) -> None:
         self._listener.begin_answer()
-        self._deadline = now + self._config.listener.begin_s + self._limits()[1]
+        self._deadline, self._to_begin = now + self._config.listener.begin_s, True
         self._move(Stage.ANSWERING)
+
+    def _answer_due(self, now: float) -> None:
+        """Time to begin is over, or, for who has begun, time to end: their audio has stopped."""
+        if not self._listener.begun:
+            self._finish(Stage.NO_ANSWER, ("late",), now)
+        elif self._to_begin:
+            self._deadline, self._to_begin = now + self._limits()[1], False
+        else:
+            self._judge(now)
 
     def _judge(self, now: float) -> None:
         assert self.question is not None
@@ -350,7 +357,8 @@ class Examination:
         if self.stage not in _RUNNING or self.question is None:
             raise ValueError(f"there is nothing to repeat: the examination is {self.stage}")
         self._by, self._who, self._why = "operator", who, why
-        self.question = replace(self.question, expires=now + 1.0)
+        another = f"{(int(self.question.nonce, 16) + 1) % (1 << 64):016x}"  # what is still being judged is an old answer
+        self.question = replace(self.question, expires=now + 1.0, nonce=another)
         self.attempt -= 1
         self._ask(now)
 

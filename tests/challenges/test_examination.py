@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from challenges.examination import TRANSITIONS, Conclude, ExaminationConfig, Judge, Play, Press, Record, Stage, table
+from challenges.fusion import Judgement
 from tests.challenges.exam import Caller
 
 OPERATOR = ExaminationConfig(mode="operator")
@@ -57,6 +58,55 @@ def test_nobody_answering_is_late_and_no_evidence() -> None:
     assert caller.states == ["asked", "answering", "no-answer", "over"]
     assert [step.table["reasons"] for step in caller.steps if isinstance(step, Record)][-2] == ["late"]
     assert not conclusions(caller)
+
+
+def test_who_has_not_begun_by_the_limit_has_not_answered_who_has_may_go_on() -> None:
+    config = ExaminationConfig(mode="automatic", questions=1)
+    silent, slow = Caller(config), Caller(config)
+    for caller, quiet in ((silent, 8.6), (slow, 7.0)):
+        caller.suspect()
+        caller.prompt(1.0)
+        caller.hear("quiet", 1.6)
+        caller.hear("quiet", quiet)
+    assert silent.states == ["asked", "answering", "no-answer", "over"], "eight seconds, not eight and the longest answer"
+    slow.hear("speech", 4.0)
+    assert slow.exam.stage is Stage.ANSWERING
+    slow.hear("quiet", 1.6)
+    assert slow.exam.stage is Stage.JUDGING
+
+
+def test_an_answer_that_breaks_off_is_judged_when_its_time_is_over() -> None:
+    caller = Caller(ExaminationConfig(mode="automatic", questions=1))
+    caller.suspect()
+    caller.prompt(1.0)
+    caller.hear("quiet", 1.6)
+    caller.hear("speech", 1.0)
+    for _ in range(40):  # no audio comes any more
+        caller.now += 1.0
+        due = caller.exam.next_timer()
+        if due is not None and caller.now >= due:
+            caller.exam.handle_timer(caller.now)
+    caller.drain()
+    assert caller.states == ["asked", "answering", "judging", "unclear", "over"]
+
+
+def test_the_judgement_of_an_answer_from_before_a_repeat_is_not_taken_for_the_new_one() -> None:
+    caller = Caller(OPERATOR)
+    caller.exam.press(Press.ASK, caller.now)
+    nonces = []
+    for _ in range(2):
+        caller.exam.press(Press.ANSWERING, caller.now)
+        caller.hear("speech", 3.0)
+        caller.hear("quiet", 1.6)
+        assert caller.exam.stage is Stage.JUDGING
+        assert caller.exam.question is not None
+        nonces.append(caller.exam.question.nonce)
+        if len(nonces) == 1:
+            caller.exam.press(Press.REPEAT, caller.now)
+    caller.exam.receive_judgement(Judgement(0.99, 2.0, None, None), nonces[0], caller.now)
+    assert caller.exam.stage is Stage.JUDGING
+    caller.exam.receive_judgement(Judgement(0.01, -2.0, None, None), nonces[1], caller.now)
+    assert caller.exam.weighed[0].llr < 0
 
 
 def test_an_answer_over_the_prompt_is_taken_but_the_prompt_s_echo_is_not() -> None:
@@ -112,7 +162,8 @@ def test_a_prompt_that_cannot_be_played_falls_to_the_operator_with_its_reason() 
     assert caller.steps[-1].table["reasons"] == ["prompt-failed"]
     assert caller.exam.record()["spoken_by"] == "operator"
     caller.hear("quiet", 31.0)
-    assert "skipped" in caller.states
+    skipped = next(step.table for step in caller.steps if isinstance(step, Record) and step.table["state"] == "skipped")
+    assert skipped["reasons"] == ["prompt-failed"], "nobody refused anything"
 
 
 def test_a_judge_that_never_answers_leaves_it_unclear() -> None:
