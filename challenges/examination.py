@@ -200,6 +200,7 @@ class Examination:
 
     def close(self, now: float) -> None:
         """The call is over: whatever was running ends here, with its name."""
+        self._deadline = None
         if self.stage is Stage.OVER or self.stage is Stage.IDLE:
             self.stage = Stage.OVER
             return

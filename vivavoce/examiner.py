@@ -50,6 +50,7 @@ class Watch:
     used: list[str] = field(default_factory=list)  # content asked already
     asked: list[str] = field(default_factory=list)  # challenges asked already
     before: Verdict | None = None  # the tag when the first question was asked
+    baseline: float | None = None  # the call's log-likelihood ratio when the standing question was asked
 
 
 class Examiner:
@@ -65,6 +66,7 @@ class Examiner:
         self._watches: dict[int, Watch] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="judge")
         self._waiting = 0
+        self._now = 0.0  # the latest moment anything was heard or looked at
 
     @property
     def watched(self) -> int:
@@ -118,6 +120,7 @@ class Examiner:
 
     def tick(self, now: float) -> None:
         """Look at the clocks of all legs; a few times a second."""
+        self._now = now
         for watch in list(self._watches.values()):
             due = watch.examination.next_timer()
             if due is not None and now >= due:
@@ -129,6 +132,7 @@ class Examiner:
     # --- inside ---------------------------------------------------------------------------------------------------
 
     def _on_chunk(self, watch: Watch, chunk: Chunk, now: float) -> None:
+        self._now = now
         self._guarded(watch, partial(_hear, watch, chunk, now), now)
 
     def _guarded(self, watch: Watch, step: Callable[[], None], now: float) -> None:
@@ -149,12 +153,18 @@ class Examiner:
             elif isinstance(step, Judge):
                 self._judge(watch, step, now)
             elif isinstance(step, Record):
-                if step.table["state"] == Stage.ASKED and watch.before is None:
-                    watch.before = watch.session.call.state
+                self._note_stage(watch, Stage(step.table["state"]))
                 watch.session.on_examination(step.table, now)
             elif isinstance(step, Conclude):
                 verdict = Verdict(step.verdict) if step.verdict else None
                 watch.session.on_examined(step.llr, step.reasons, verdict, now)
+
+    def _note_stage(self, watch: Watch, stage: Stage) -> None:
+        if stage is Stage.ASKED:
+            watch.before = watch.before or watch.session.call.state
+            watch.baseline = watch.session.call.llr
+        elif stage is Stage.ANSWERING:  # also over the prompt, which is then in the way
+            self._hush(watch)
 
     def _question(self, watch: Watch, wished: str | None, family: str | None, now: float) -> Question | None:
         if wished is None:
@@ -176,8 +186,10 @@ class Examiner:
                 raise ValueError("nobody can be played to on this connector")
             prompt = self._pack.render(question, RATE)
             until = player.play(prompt, RATE, now)
-        except (ValueError, OSError) as error:  # the pack is broken, or the far end is gone
-            log.warning("prompt not played", call_id=watch.session.call.info.call_id, error=str(error)[:200])
+        except Exception as error:  # the pack is broken, the far end is gone, or a fault of ours: somebody else may ask
+            expected = isinstance(error, ValueError | OSError)
+            call_id = watch.session.call.info.call_id
+            log.warning("prompt not played", call_id=call_id, error=str(error)[:200], exc_info=not expected)
             watch.examination.prompt_failed(now)
             self._act(watch, now)
         else:
@@ -196,7 +208,7 @@ class Examiner:
             return
         self._waiting += 1
         future = self._thread.submit(
-            self._judges.judge, step.question, step.answer, watch.session.call.llr, watch.line
+            self._judges.judge, step.question, step.answer, watch.baseline, watch.line
         )
         future.add_done_callback(lambda done: self._soon(partial(self._judged, watch, nonce, done, now)))
 
@@ -207,6 +219,7 @@ class Examiner:
             log.error("answer not judged", error=repr(error)[:300])
         elif not done.cancelled():
             judgement = done.result()
+        now = max(now, self._now)  # the limits of a next question begin now, not when this answer was handed in
         if id(watch.session) in self._watches:
             self._guarded(watch, partial(watch.examination.receive_judgement, judgement, nonce, now), now)
 
