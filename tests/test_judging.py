@@ -89,3 +89,13 @@ def test_the_recogniser_is_asked_about_the_drawn_words() -> None:
     found = Judges(None, EXACT, words=words).judge(put, answer(voice()), None, PHONE)
     assert asked == [put.words]
     assert found.compliance == 0.8
+
+
+def test_the_room_s_noise_is_nobody_s_answer_but_a_soft_one_to_a_soft_task_is() -> None:
+    judges = Judges(Detector(-3.0), EXACT, same=lambda before, after: -4.0, measuring=False)
+    soft = voice(seed=2) // 6  # 15.6 dB down
+    for key in ("foreign-words", "emotions"):
+        found = judges.judge(question(key), answer(soft), 0.5, PHONE)
+        assert (found.realism, found.identity, found.reasons) == (None, None, ("cannot-tell",)), key
+    assert judges.judge(question("foreign-words"), answer(voice(seed=2) // 2), 0.5, PHONE).identity == -4.0
+    assert judges.judge(question("speak-softly"), answer(soft), 0.5, PHONE).identity == -4.0

@@ -27,6 +27,8 @@ log = structlog.get_logger(__name__)
 Samples = NDArray[np.int16]
 SPEECH_BELOW_DB = 30.0  # a chunk so far below the loudest says nothing about a voice
 LOST_SHARE = 0.3  # an answer that lost more than this cannot be judged
+NOBODY_DB = 10.0  # an answer so far below the caller's own speech is the room, or somebody in it
+MAY_BE_SOFT = frozenset({"whisper", "speak-softly", "cough-whistle", "clap"})
 
 
 class Detector(Protocol):
@@ -57,6 +59,8 @@ class Judges:
     def judge(self, question: Question, answer: Answer, baseline: float | None, line: Line) -> Judgement:
         """The judgement of one answer; `baseline` is the call's log-likelihood ratio before the question."""
         if len(answer.samples) and answer.lost_s > LOST_SHARE * answer.seconds:
+            return Judgement(None, None, baseline, None, ("cannot-tell",))
+        if question.challenge.key not in MAY_BE_SOFT and loudness(answer.before) - loudness(answer.samples) > NOBODY_DB:
             return Judgement(None, None, baseline, None, ("cannot-tell",))
         compliance = self._compliance(question, answer, line)
         realism = self._realism(answer.samples) if question.challenge.verifier != "bursts" else None
@@ -99,6 +103,12 @@ class Judges:
 VOICE_CHANGING = frozenset(
     {"whisper", "sing", "high-pitch", "low-pitch", "hold-nose", "cup-mouth", "cough-whistle", "clap", "crosstalk"}
 )
+
+
+def loudness(samples: Samples) -> float:
+    """dB re one step of the loud 20 ms blocks (90th percentile) of int16 [n] at 8 kHz; 0 of nothing."""
+    blocks = samples[: len(samples) // 160 * 160].reshape(-1, 160).astype(np.float64)
+    return float(np.percentile(10 * np.log10((blocks**2).mean(axis=1) + 1.0), 90)) if len(blocks) else 0.0
 
 
 def available() -> bool:
