@@ -1,0 +1,170 @@
+"""Were the drawn words spoken? A small-vocabulary recogniser for telephone answers.
+
+pocketsphinx (BSD; its package ships an English model of 7 MB) reads the answer as any sequence of the drawn words, of
+others that might as well have been drawn, and of silence. The drawn words that it read in their order count; words read
+beside them count against the answer, for a long speech holds any six digits in some order. Other languages have no model
+in the package: there the answer is "cannot tell".
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from challenges.cepstra import RATE, cepstra
+from challenges.content import Question
+from challenges.languages import load
+from challenges.respelling import phones
+from engine.audio import Samples
+
+LANGUAGES = ("en",)  # that have a model
+DISTRACTORS = 50  # words beside the drawn ones: fewer are taken for what was not said, more cost time
+LEAST_S_A_WORD = 0.1  # nobody speaks two syllables faster
+LEAST_S = 0.3
+NOISY_DB = 6.0  # between the loud and the quiet blocks of an answer; below it nothing stands out
+SILENT_DBFS = -55.0  # nothing stands out of silence either, but that is an answer: none
+BLOCK = 160  # samples: 20 ms
+SETTINGS: Mapping[str, Any] = {  # beams: half the time of the defaults, no word more wrong
+    "lm": None, "samprate": 16000, "loglevel": "FATAL", "bestpath": False, "wip": 0.3,
+    "beam": 1e-40, "pbeam": 1e-40, "wbeam": 1e-25,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What was heard of the drawn words."""
+
+    found: tuple[str, ...] = ()  # drawn words heard, in their order
+    share: float = 0.0  # of the drawn words
+    score: float | None = None  # compliance in [0, 1], 0.5 where both are as likely; None: cannot tell
+    text: str = ""  # all that was read, drawn or not
+    reason: str = ""  # why it cannot be told: no-recogniser, language, unknown-word, too-short, too-noisy
+
+
+class Recogniser:
+    """Reads answers. Models are loaded on first use, one per thread that reads at the same time (some 15 MB each)."""
+
+    def __init__(self) -> None:
+        self._idle: deque[Any] = deque()
+
+    def heard(
+        self, samples: Samples, words: Sequence[str], vocabulary: Sequence[str], respelt: Mapping[str, str] | None = None
+    ) -> Heard:
+        """Which of `words` were spoken in this order in int16 [n] at 8 kHz.
+
+        `vocabulary` is what else may be read (see `distractors`), lower case; `respelt` gives phones for words that no
+        English dictionary has. Words of `vocabulary` without phones are left out; one of `words` makes "unknown-word".
+        """
+        if reason := unfit(samples, len(words)):
+            return Heard(reason=reason) if reason != "silent" else Heard(score=score((), words, ()))
+        try:
+            with self._decoder() as decoder:
+                known = _enter(decoder, [*words, *vocabulary], respelt or {})
+                if not known.issuperset(words):
+                    return Heard(reason="unknown-word")
+                read = _read(decoder, samples, sorted(known))
+        except ImportError:
+            return Heard(reason="no-recogniser")
+        found = in_order(words, read)
+        return Heard(found, len(found) / max(1, len(words)), score(found, words, read), " ".join(read))
+
+    def answer(self, samples: Samples, question: Question) -> Heard:
+        """What was heard of the words of `question` in an answer, int16 [n] at 8 kHz."""
+        if question.language not in LANGUAGES:
+            return Heard(reason="language")
+        return self.heard(samples, question.words, distractors(question), respellings(question))
+
+    @contextmanager
+    def _decoder(self) -> Iterator[Any]:
+        try:
+            decoder = self._idle.pop()
+        except IndexError:
+            decoder = _load()
+        yield decoder
+        self._idle.append(decoder)  # one that failed is not used again
+
+
+def distractors(question: Question, count: int = DISTRACTORS) -> tuple[str, ...]:
+    """Words that might as well have been drawn, by the question's nonce, and all digits where digits were."""
+    language = load(question.language)
+    drawn = set(question.words)
+    others = [word.lower() for word in language.words if word.lower() not in drawn]
+    if question.challenge.content == "foreign-phrase":
+        others = [word for word in language.foreign[question.cue].words if word not in drawn] + others
+        return tuple(others[:count])
+    chosen = random.Random(question.nonce).sample(others, min(count, len(others)))
+    digits = language.digits if drawn & set(language.digits) else ()
+    return tuple(dict.fromkeys([*digits, *chosen]))
+
+
+def respellings(question: Question) -> dict[str, str]:
+    """Phones of the foreign words that can be read, by how the caller's language spells them; {} for other questions."""
+    if question.challenge.content != "foreign-phrase":
+        return {}
+    return {word: phones(spelt) for word, spelt in load(question.language).foreign[question.cue].words.items()}
+
+
+def in_order(words: Sequence[str], read: Sequence[str]) -> tuple[str, ...]:
+    """The longest sequence of `words` that occurs in `read` in the same order, others between them or not."""
+    best: list[list[tuple[str, ...]]] = [[()] * (len(read) + 1) for _ in range(len(words) + 1)]
+    for i, word in enumerate(words):
+        for j, other in enumerate(read):
+            if word == other:
+                best[i + 1][j + 1] = (*best[i][j], word)
+            else:
+                best[i + 1][j + 1] = max(best[i][j + 1], best[i + 1][j], key=len)
+    return best[-1][-1]
+
+
+def score(found: Sequence[str], words: Sequence[str], read: Sequence[str]) -> float:
+    """Compliance in [0, 1] from how many drawn words were read in order, and how many words beside them."""
+    if not words:
+        return 1.0
+    share = len(found) / len(words)
+    pure = len(found) / max(1, len(read))
+    return 1 / (1 + math.exp(-(8.0 * share + 4.0 * pure - 6.5)))
+
+
+def unfit(samples: Samples, words: int) -> str:
+    """Why an answer cannot be read: "too-short", "too-noisy", "silent", or ""."""
+    if len(samples) < RATE * max(LEAST_S, LEAST_S_A_WORD * words):
+        return "too-short"
+    blocks = samples[: len(samples) // BLOCK * BLOCK].astype(np.float64).reshape(-1, BLOCK) / 32768
+    quiet, loud = np.percentile(10 * np.log10((blocks**2).mean(axis=1) + 1e-10), [10, 95])
+    if loud < SILENT_DBFS:
+        return "silent"
+    return "too-noisy" if loud - quiet < NOISY_DB else ""
+
+
+def _load() -> Any:
+    from pocketsphinx import Config, Decoder  # an extra
+
+    return Decoder(Config(**SETTINGS))
+
+
+def _enter(decoder: Any, words: Sequence[str], respelt: Mapping[str, str]) -> set[str]:
+    """Those of `words` that the decoder has phones for, after it was told those of `respelt`."""
+    for word in words:
+        if word in respelt and decoder.lookup_word(word) is None:
+            decoder.add_word(word, respelt[word], True)
+    return {word for word in words if decoder.lookup_word(word) is not None}
+
+
+def _read(decoder: Any, samples: Samples, words: Sequence[str]) -> tuple[str, ...]:
+    """The most likely sequence of any of `words`."""
+    even = 1 / (len(words) + 1)
+    loop = [*((0, 0, even, word) for word in words), (0, 1, even)]
+    decoder.add_fsg("answer", decoder.create_fsg("answer", 0, 1, loop))
+    decoder.activate_search("answer")
+    decoder.start_utt()
+    decoder.process_cep(np.ascontiguousarray(cepstra(samples), "<f4").tobytes(), full_utt=True)
+    decoder.end_utt()
+    found = decoder.hyp()
+    return tuple(word.split("(")[0] for word in found.hypstr.split()) if found else ()

@@ -1,0 +1,192 @@
+"""Reading answers: the alignment and its score, what cannot be told and why, and the recogniser on spoken words."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from challenges.catalogue import CATALOGUE
+from challenges.cepstra import cepstra, filter_bank, log_bands
+from challenges.content import Question, draw
+from challenges.languages import load
+from challenges.respelling import phones
+from challenges.words import Heard, Recogniser, distractors, in_order, respellings, score, unfit
+from engine.audio import Samples
+from models.channel import Channel, apply
+from vivavoce.voices import Espeak, resample
+
+WORDS = ("river", "table", "window", "garden", "camel")
+
+
+def question(key: str = "question", language: str = "en", seed: int = 1) -> Question:
+    return draw(CATALOGUE[key], language, random.Random(seed), 0.0)
+
+
+def noise(seconds: float, level: float, seed: int = 0) -> Samples:
+    return (np.random.default_rng(seed).normal(size=int(seconds * 8000)) * level).astype(np.int16)
+
+
+@pytest.mark.parametrize(
+    ("read", "found"),
+    [
+        ("river table window garden camel", "river table window garden camel"),
+        ("oh river please table window no garden camel", "river table window garden camel"),
+        ("camel lion", "camel"),
+        ("table river window", "river window"),
+        ("garden", "garden"),
+        ("lion tiger", ""),
+        ("", ""),
+    ],
+)
+def test_words_count_in_the_order_in_which_they_were_drawn(read: str, found: str) -> None:
+    assert in_order(WORDS, read.split()) == tuple(found.split())
+
+
+def test_a_digit_that_was_drawn_twice_must_be_said_twice() -> None:
+    assert in_order(("one", "two", "one"), ("one", "two")) == ("one", "two")
+    assert in_order(("one", "two", "one"), ("one", "one", "two", "one")) == ("one", "two", "one")
+
+
+def test_the_score_rises_with_words_found_and_falls_with_words_beside_them() -> None:
+    scores = [score(WORDS[:n], WORDS, WORDS[:n]) for n in range(6)]
+    assert scores == sorted(scores)
+    assert scores[0] < 0.01
+    assert scores[3] > 0.5 > scores[1]
+    assert scores[5] > 0.98
+    hedged = [*WORDS, *["lion"] * 20]
+    assert score(WORDS, WORDS, hedged) < scores[5]
+    assert score((), (), ("lion",)) == 1.0, "nothing was asked"
+
+
+def test_what_cannot_be_told_says_why() -> None:
+    recogniser, loud = Recogniser(), noise(3, 3000)
+    assert recogniser.heard(loud[:1600], WORDS, ()).reason == "too-short"
+    assert recogniser.heard(loud, WORDS, ()) == Heard(reason="too-noisy")
+    assert recogniser.answer(loud, question(language="de")) == Heard(reason="language")
+    assert unfit(noise(3, 3), 5) == "silent"
+    said_nothing = recogniser.heard(noise(3, 3), WORDS, ())
+    assert said_nothing.score is not None
+    assert said_nothing.score < 0.01
+
+
+def test_without_the_extra_it_cannot_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "pocketsphinx", None)
+    speech = np.concatenate([noise(1, 20), noise(1, 3000), noise(1, 20)])
+    assert Recogniser().heard(speech, WORDS, ()) == Heard(reason="no-recogniser")
+
+
+def test_distractors_are_the_nonce_s_and_none_of_the_drawn_words() -> None:
+    asked = question()
+    chosen = distractors(asked)
+    assert chosen == distractors(asked)
+    assert chosen != distractors(replace(asked, nonce="0123456789abcdef"))
+    assert len(set(chosen)) == len(chosen) == 50
+    assert not set(chosen) & set(asked.words)
+    assert set(chosen) <= set(load("en").words)
+
+
+def test_all_digits_are_offered_where_digits_were_drawn() -> None:
+    assert set(load("en").digits) <= set(distractors(question("speak-loudly")))
+
+
+def test_foreign_words_are_read_as_they_are_respelt() -> None:
+    asked = question("foreign-words")
+    known = respellings(asked)
+    assert set(asked.words) <= set(known)
+    assert set(distractors(asked)) & set(known)
+    assert respellings(question()) == {}
+    assert phones("hah-BAH-ree") == "HH AA B AA R IY"
+    assert phones("NYOOM-bah") == "N Y UW M B AA"
+    with pytest.raises(ValueError, match="'é' has no sound"):
+        phones("cé")
+
+
+def test_every_respelling_of_english_has_phones() -> None:
+    for tongue in load("en").foreign.values():
+        for spelt in tongue.words.values():
+            assert len(phones(spelt).split()) >= 3
+
+
+def test_bands_are_those_that_a_telephone_carries() -> None:
+    assert filter_bank().shape == (19, 129)
+    tone = (8000 * np.sin(2 * np.pi * 1000 * np.arange(8000) / 8000)).astype(np.int16)
+    peak = int(filter_bank()[:, round(1000 / 31.25)].argmax())
+    assert int((log_bands(np.concatenate([tone, noise(1, 10)]))[20]).argmax()) == peak
+    with pytest.raises(ValueError, match="make no frame"):
+        log_bands(tone[:79])
+
+
+def test_cepstra_are_one_row_every_10_ms_and_do_not_mind_the_level() -> None:
+    speech = np.concatenate([noise(0.5, 40), noise(0.5, 2000), noise(0.5, 40)])
+    found = cepstra(speech)
+    assert found.shape == (150, 13)
+    np.testing.assert_allclose(found.mean(axis=0), 0, atol=1e-3)
+    np.testing.assert_allclose(cepstra(speech * 4), found, atol=0.5)
+
+
+needs_model = pytest.mark.skipif(
+    not os.environ.get("CI") and shutil.which("espeak-ng") is None, reason="espeak-ng is not installed"
+)
+
+
+def spoken(text: str, voice: str = "en-us", speed: int = 150) -> Samples:
+    call = ["espeak-ng", "-b", "1", "-s", str(speed), "-v", voice, "--stdin", "--stdout"]
+    done = subprocess.run(call, input=text.encode(), capture_output=True, check=True, timeout=20)
+    frames = np.frombuffer(done.stdout[44:], "<i2").astype(np.int16)
+    return apply(resample(frames, 22050, 8000), Channel(noise=0, snr_db=15.0, law="mu"), [noise(3, 500)], [])
+
+
+@pytest.fixture(scope="module")
+def recogniser() -> Recogniser:
+    pytest.importorskip("pocketsphinx")
+    return Recogniser()
+
+
+@pytest.mark.peer
+@needs_model
+def test_every_english_word_is_in_the_dictionary(recogniser: Recogniser) -> None:
+    with recogniser._decoder() as decoder:
+        english = load("en")
+        assert [w for w in (*english.words, *english.digits) if decoder.lookup_word(w) is None] == []
+
+
+@pytest.mark.peer
+@needs_model
+def test_spoken_words_are_told_from_others_in_noise(recogniser: Recogniser) -> None:
+    rights, wrongs = [], []
+    for seed in range(4):
+        asked = question("question" if seed % 2 else "speak-loudly", seed=seed)
+        said = spoken(", ".join(asked.words))
+        rights.append(recogniser.answer(said, asked).score)
+        wrongs.append(recogniser.answer(said, question(asked.challenge.key, seed=seed + 50)).score)
+    assert np.median(rights) > 0.8
+    assert min(rights) > max(wrongs)
+
+
+@pytest.mark.peer
+@needs_model
+def test_a_rendered_prompt_reads_back(recogniser: Recogniser) -> None:
+    """The words of a prompt as callers hear it, at 8 kHz: were they not read, they could not be understood."""
+    shares = []
+    for seed in range(4):
+        asked = question(seed=seed)
+        parts: list[Samples] = []
+        for word in asked.words:
+            samples, rate = Espeak().say(word, "en")
+            parts += [np.zeros(2000, np.int16), resample(samples, rate, 8000)]
+        shares.append(recogniser.answer(np.concatenate(parts), asked).share)
+    assert np.mean(shares) >= 0.8
+
+
+@pytest.mark.peer
+@needs_model
+def test_a_word_that_no_dictionary_has_is_not_judged(recogniser: Recogniser) -> None:
+    said = spoken("river, table")
+    assert recogniser.heard(said, ("river", "xyzzyx"), WORDS) == Heard(reason="unknown-word")
+    assert recogniser.heard(said, ("river", "table"), (*WORDS, "xyzzyx")).share == 1.0
