@@ -158,7 +158,7 @@ class Call:
         self._examined = tuple(dict.fromkeys((*self._examined, *reasons)))
         target = self._policy.examine(llr) if verdict is None else self._policy.set_by_hand(verdict)
         before = self.state
-        if self._reason in ("", "no-audio"):
+        if not self._reason and target is not Verdict.LISTENING:  # a failure or missing audio must be over first
             self._move(Signal.EXAMINED, target)
         if self.state is before:
             self._emit("score")  # the numbers changed

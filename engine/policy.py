@@ -122,10 +122,13 @@ class Policy:
         return self.verdict
 
     def examine(self, llr: float) -> Verdict:
-        """Add an examined answer's evidence; it needs no second chunk to agree."""
+        """Add an examined answer's evidence; it needs no second chunk to agree, but speech enough for a verdict.
+
+        An answer that says nothing, 0, leaves the verdict to what is heard.
+        """
         self._examined += llr
         self.llr = (self.llr or 0.0) + llr
-        if self._by_hand is None:
+        if llr and self._by_hand is None and self._running.speech_s >= self.config.min_speech_s:
             self._leaning, self._agreeing = self._lean(self.llr), self.config.agreeing_chunks
             self.verdict = self._leaning
         return self.verdict

@@ -13,7 +13,7 @@ import structlog
 
 from engine.audio import AudioFrame, Chunk
 from engine.call import Call
-from engine.events import CallEnded, ChunkReady, Tag, Verdict
+from engine.events import CallEnded, ChunkReady, Event, Tag, Verdict
 from engine.explanation import Explanation
 from engine.scorer import Lane, Scorer
 
@@ -34,6 +34,7 @@ class Session:
         self._lane: Lane = scorer.open(self)
         self.overload_dropped = 0  # chunks
         self.observer: Observer | None = None  # is shown every chunk: the examination of this leg
+        self._draining = False
 
     def begin(self, now: float) -> None:
         """Publish the first record. Apart from the constructor, so that a refused call leaves no trace."""
@@ -88,20 +89,29 @@ class Session:
         self._scorer.close(self._lane)
 
     def _drain(self, arrived: float) -> None:
-        for event in self.call.events():
-            if isinstance(event, ChunkReady):
-                if not self._scorer.submit(self._lane, event.chunk):
-                    self.overload_dropped += 1
-                    self.call.receive_failure("overload", arrived)
-                if self.observer is not None:
-                    self.observer(event.chunk, arrived)
-            else:
-                self.latest = event.tag
-                self._publish(event.tag, arrived)
-                if isinstance(event, CallEnded):
-                    self._scorer.close(self._lane)
-        if self.call.has_events:  # a dropped chunk has just moved the call to unknown
-            self._drain(arrived)
+        """Act on every event in its order. What an observer or a dropped chunk adds meanwhile comes behind the rest."""
+        if self._draining:
+            return
+        self._draining = True
+        try:
+            while self.call.has_events:
+                for event in self.call.events():
+                    self._act(event, arrived)
+        finally:
+            self._draining = False
+
+    def _act(self, event: Event, arrived: float) -> None:
+        if isinstance(event, ChunkReady):
+            if not self._scorer.submit(self._lane, event.chunk):
+                self.overload_dropped += 1
+                self.call.receive_failure("overload", arrived)
+            if self.observer is not None:
+                self.observer(event.chunk, arrived)
+            return
+        self.latest = event.tag
+        self._publish(event.tag, arrived)
+        if isinstance(event, CallEnded):
+            self._scorer.close(self._lane)
 
     def _fail(self, now: float) -> None:
         log.exception("call failed", call_id=self.call.info.call_id, leg=self.call.info.leg)

@@ -304,3 +304,17 @@ def test_evidence_of_an_answer_waits_behind_a_failure() -> None:
     player.call.receive_failure("overload", 1.0)
     player.call.receive_examination(2.0, ())
     assert player.call.state is Verdict.UNKNOWN
+
+
+def test_evidence_of_an_answer_brings_no_tag_back_while_the_audio_is_gone() -> None:
+    player = Player()
+    player.frames(150, score=4.0)
+    player.call.handle_timer(1000.0)
+    assert player.call.state is Verdict.UNKNOWN
+    player.call.receive_examination(2.0, ())
+    assert player.call.state is Verdict.UNKNOWN
+    assert player.call.tag().reasons[0] == "no-audio"
+    player.call.receive_examination(0.0, ("operator-override",), Verdict.DEEPFAKE_LIKELY)
+    assert player.call.state is Verdict.UNKNOWN, "an operator's word waits too: the next tick would take it back"
+    player.frames(10)
+    assert player.call.state is Verdict.DEEPFAKE_LIKELY

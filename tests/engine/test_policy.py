@@ -131,3 +131,22 @@ def test_an_operator_s_word_stands_whatever_is_heard_later() -> None:
     assert policy.examine(-5.0) is Verdict.HUMAN_LIKELY
     assert policy.llr is not None
     assert policy.llr < -9.0, "the number keeps telling what the engine hears"
+
+
+def test_an_answer_that_says_nothing_moves_nothing() -> None:
+    policy = Policy(PolicyConfig(deepfake_llr=-2.0, human_llr=1.0, min_speech_s=2.0))
+    policy.add(-5.0, 0.3)
+    assert policy.examine(0.0) is Verdict.LISTENING, "a third of a second of speech accuses nobody"
+    policy = Policy(PolicyConfig(deepfake_llr=-2.0, human_llr=1.0))
+    spoken(policy, 0.0)
+    policy.add(-400.0, 0.16)
+    assert policy.verdict is Verdict.UNCERTAIN, "one chunk does not accuse"
+    assert policy.examine(0.0) is Verdict.UNCERTAIN
+
+
+def test_an_answer_is_no_verdict_before_there_is_speech_for_one() -> None:
+    policy = Policy(PolicyConfig(deepfake_llr=-2.0, human_llr=1.0, min_speech_s=2.0))
+    assert policy.examine(2.0) is Verdict.LISTENING
+    spoken(policy, 0.0)
+    assert policy.llr == pytest.approx(2.0)
+    assert policy.verdict is Verdict.HUMAN_LIKELY, "the evidence waited for it"

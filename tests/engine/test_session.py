@@ -110,3 +110,14 @@ def test_a_call_that_could_not_be_opened_leaves_no_record(scorer: FakeScorer) ->
     session.abandon()
     session.close("closed", 1.0)
     assert out == []
+
+
+@pytest.mark.parametrize("room", [True, False])
+def test_what_an_observer_says_of_a_chunk_comes_behind_what_the_chunk_itself_did(scorer: FakeScorer, room: bool) -> None:
+    session, out = make(scorer, lambda pcm, rate: False)
+    scorer.room = room
+    session.observer = lambda chunk, now: session.on_examination({"state": "answering"}, now)
+    for index in range(50 * 9):  # after eight seconds of silence the chunk itself changes the tag
+        session.on_frame(FRAME, index * 0.02)
+    assert {tag.kind for tag, _ in out} == {"tag", "exam"}
+    assert [tag.seq for tag, _ in out] == list(range(len(out))), "a hole and a repeat to whoever reads the stream"
