@@ -133,6 +133,7 @@ class Examination:
         self._steps: list[Step] = []
         self._deadline: float | None = None
         self._to_begin = False  # the deadline is that for beginning an answer
+        self._anew = False  # the standing question is stale: it is drawn once more before it is asked
         self._by, self._who, self._why = "policy", "", ""
         self._judgement: Judgement | None = None
         self._reasons: tuple[str, ...] = ()
@@ -146,26 +147,36 @@ class Examination:
             return
         self._now = now
         self._listener.receive_chunk(chunk)
-        if self.stage is Stage.ASKED and self._listener.barged_in:
+        # To an operator who speaks the question the caller talks back: there the key alone says that it is the answer.
+        if self.stage is Stage.ASKED and self._can_play and self._listener.barged_in:
             self._to_answer(now)
         if self.stage is Stage.ANSWERING and self._listener.answered(self._limits()):
             self._judge(now)
 
     def receive_llr(self, llr: float | None, now: float) -> None:
-        """The call's own evidence. Low enough, a question is proposed (operator mode) or asked (automatic)."""
+        """The call's own evidence. Low enough, a question is proposed, or asked in automatic mode where it can be played."""
         self._now = now
         if self.stage is Stage.IDLE and llr is not None and llr <= self._config.suspicious_llr:
             self._next("policy", "", "suspicious", now)
 
     def press(
-        self, press: Press, now: float, *, who: str = "", why: str = "", challenge: str | None = None, verdict: str = ""
-    ) -> None:
-        """An operator's decision. ValueError says what cannot be done now, in words for the operator."""
+        self, press: Press, now: float, *, who: str = "", why: str = "", challenge: str | None = None, verdict: str = "",
+        anew: bool = False,
+    ) -> None:  # fmt: skip
+        """An operator's decision. ValueError says what cannot be done now, in words for the operator.
+
+        `challenge` is what to ask; with other keys, the question they are meant for: a second operator's may be another.
+        `anew`: a question that stands already is drawn once more, in another language.
+        """
         self._now = now
         if self._config.mode == "off":
             raise ValueError("examinations are switched off (examination.mode)")
         if self.stage is Stage.OVER and press is not Press.OVERRIDE:
             raise ValueError("this examination is over")
+        standing = self.question.challenge.key if self.question is not None else None
+        if press is not Press.ASK and None not in (challenge, standing) and challenge != standing:
+            raise ValueError(f"the question is {standing} by now")
+        self._anew = anew
         _PRESSES[press](self, now, who, why, challenge, verdict)
 
     def prompt_started(self, until: float, heard: Samples, now: float) -> None:
@@ -197,6 +208,13 @@ class Examination:
         else:
             stage = Stage.PASSED if weighed.llr >= self._config.passed_llr else Stage.UNCLEAR
         self._finish(stage, weighed.reasons, now)
+
+    def give_up(self, now: float) -> None:
+        """A fault of ours: no more questions, and what happened counts for neither side. The operator may still decide."""
+        self._now, self._deadline = now, None
+        if self.stage is not Stage.OVER:
+            self._steps.clear()
+            self._move(Stage.OVER, ("judge-failed",))
 
     def close(self, now: float) -> None:
         """The call is over: whatever was running ends here, with its name."""
@@ -264,8 +282,8 @@ class Examination:
         if question is None:
             self._over()
             return
-        self.question, self._judgement, self._reasons = question, None, ()
-        if by == "policy" and self._config.mode == "operator":
+        self.question, self._judgement, self._reasons, self._anew = question, None, (), False
+        if by == "policy" and (self._config.mode == "operator" or not self._can_play):
             self._deadline = None
             self._move(Stage.PROPOSED)
         else:
@@ -273,9 +291,9 @@ class Examination:
 
     def _ask(self, now: float) -> None:
         assert self.question is not None
-        if now > self.question.expires:  # proposed long ago: its content is stale
+        if self._anew or now > self.question.expires:  # or it was proposed long ago
             fresh = self._draw(self.question.challenge.key, None, now)
-            self.question = fresh or self.question
+            self.question, self._anew = fresh or self.question, False
         self.attempt += 1
         self._listener.begin_prompt()
         self._deadline = now + self._config.speak_s
@@ -372,10 +390,12 @@ class Examination:
         if verdict not in ("human-likely", "deepfake-likely", "uncertain"):
             raise ValueError(f'verdict "{verdict}" is none of human-likely, deepfake-likely, uncertain')
         self._by, self._who, self._why = "operator", who, why
+        self._deadline, self._reasons = None, (*self._reasons, reason)
+        if self.stage is Stage.OVER:
+            self._steps.append(Record(self.record()))
+        else:
+            self._move(Stage.OVER)
         self._steps.append(Conclude(0.0, (reason,), verdict, who))
-        if self.stage is not Stage.OVER:
-            self._deadline = None
-            self._move(Stage.OVER, (*self._reasons, reason))
 
     def _press_stop(self, now: float, who: str, why: str, challenge: str | None, verdict: str) -> None:
         self._by, self._who, self._why = "operator", who, why

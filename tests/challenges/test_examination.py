@@ -256,3 +256,77 @@ def test_the_table_is_printed_whole_and_every_stage_can_end() -> None:
     assert len(table().splitlines()) == len(TRANSITIONS) == len(Stage)
     for stage, after in TRANSITIONS.items():
         assert Stage.OVER in after or stage is Stage.OVER
+
+
+def test_a_line_that_cannot_be_played_to_is_left_to_the_operator_in_automatic_mode_too() -> None:
+    caller = Caller(can_play=False)
+    caller.suspect()
+    caller.hear("quiet", 40.0)
+    assert caller.states == ["proposed"], "nobody is waited for in vain"
+    caller.exam.press(Press.ASK, caller.now)
+    caller.hear("quiet", 31.0)
+    assert caller.states[1:] == ["asked", "skipped", "proposed"]
+
+
+def test_talk_with_an_operator_who_speaks_the_question_is_no_answer_before_the_key() -> None:
+    caller = Caller(OPERATOR, can_play=False)
+    caller.exam.press(Press.ASK, caller.now)
+    caller.hear("quiet", 1.0)
+    caller.hear("speech", 2.0)
+    caller.hear("quiet", 3.0)
+    assert caller.exam.stage is Stage.ASKED, '"What shall I do?" does no task'
+    caller.exam.press(Press.ANSWERING, caller.now)
+    assert caller.exam.stage is Stage.ANSWERING
+
+
+def test_a_decision_is_recorded_with_who_and_why_before_it_moves_the_tag_even_when_all_is_over() -> None:
+    caller = Caller(OPERATOR)
+    for press, verdict in ((Press.ACCEPT, ""), (Press.OVERRIDE, "deepfake-likely")):
+        caller.steps.clear()
+        caller.exam.press(press, caller.now, who="ana", why=f"{press} it is", verdict=verdict)
+        caller.drain()
+        record, conclusion = caller.steps
+        assert isinstance(record, Record)
+        assert isinstance(conclusion, Conclude)
+        assert (record.table["state"], record.table["who"], record.table["why"]) == ("over", "ana", f"{press} it is")
+        assert record.table["reasons"][-1] == conclusion.reasons[0]
+
+
+@pytest.mark.parametrize("press", [Press.SKIP, Press.REPEAT, Press.ANSWERING])
+def test_a_key_meant_for_another_question_than_the_standing_one_is_refused(press: Press) -> None:
+    caller = Caller(OPERATOR)
+    caller.exam.press(Press.ASK, caller.now, challenge="whisper")
+    caller.drain()
+    with pytest.raises(ValueError, match="the question is whisper by now"):
+        caller.exam.press(press, caller.now, challenge="sing")
+    assert caller.drain() == []
+    caller.exam.press(press, caller.now, challenge="whisper")
+
+
+@pytest.mark.parametrize("press", [Press.ASK, Press.REPEAT])
+def test_a_question_wanted_in_another_language_is_drawn_anew(press: Press) -> None:
+    caller = Caller(OPERATOR)
+    caller.suspect()
+    if press is Press.REPEAT:
+        caller.exam.press(Press.ASK, caller.now)
+    stale = caller.exam.question
+    assert stale is not None
+    caller.exam.press(press, caller.now, anew=True)
+    fresh = caller.exam.question
+    assert fresh is not None
+    assert (fresh.challenge, caller.exam.attempt) == (stale.challenge, 1)
+    assert fresh.nonce != stale.nonce
+
+
+def test_a_fault_of_ours_ends_the_questions_and_leaves_the_operator_the_last_word() -> None:
+    caller = Caller()
+    caller.suspect()
+    caller.exam.give_up(caller.now)
+    caller.drain()
+    assert caller.steps[-1].table["reasons"] == ["judge-failed"]
+    assert caller.exam.stage is Stage.OVER
+    assert caller.exam.next_timer() is None
+    caller.exam.press(Press.OVERRIDE, caller.now, verdict="uncertain")
+    caller.exam.give_up(caller.now)
+    assert conclusions(caller) == []
+    assert [type(step) for step in caller.drain()] == [Record, Conclude], "what the operator decided is not taken back"
