@@ -1,0 +1,177 @@
+"""Does the recogniser tell the drawn words from others? Spoken digits of the corpus and espeak-ng's voices, by telephone.
+
+Done: what was spoken is what was drawn. Not done: the same sound against as many other words, and plain speech of the
+corpus against any. All of it passes G.711 with noise. `python -m vivavoce.measure_words CORPUS` prints one JSON object.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from challenges.catalogue import CATALOGUE
+from challenges.content import Question, draw
+from challenges.languages import load
+from challenges.words import Heard, Recogniser
+from engine.audio import Samples
+from models.channel import Channel, apply
+from models.corpus import Clip, read_corpus, read_speech
+from models.metrics import auroc, eer
+from vivavoce.train_cepstra import read_noises
+from vivavoce.voices import resample
+
+KEYS = {"words": "question", "digits": "speak-loudly"}  # what is drawn -> a challenge that draws it
+DIGITS = "free-spoken-digit-dataset"  # repository whose recordings' names begin with the digit that is spoken
+VOICES = ("en-us", "en-us+f2", "en-us+m7", "en-us+Alex", "en-us+Linda", "en-gb-x-rp+f5", "en-029+m3", "en-gb-scotland+f3")
+SPEEDS = (130, 150, 175, 200)  # words per minute
+PER_VOICE = 3  # answers of each kind
+OTHERS = 2  # other questions that the same sound is judged by
+THRESHOLD = 0.5
+RATE = 8000
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """One answer, and what was said in it."""
+
+    material: str  # "real digits", "espeak-ng words", "plain speech"
+    kind: str  # of KEYS: what it is judged as
+    words: tuple[str, ...]  # () when none of the words that can be drawn
+    samples: Samples = field(repr=False)  # int16 at 8 kHz, before the line
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One answer by one question."""
+
+    material: str
+    done: bool
+    heard: Heard
+    cpu: float  # seconds
+    seconds: float  # of the answer
+
+
+def real_digits(clips: Iterable[Clip]) -> Iterator[Spoken]:
+    """People who say four to thirteen digits."""
+    digits = load("en").digits
+    for clip in clips:
+        if clip.bonafide and clip.repo.endswith(DIGITS):
+            said = tuple(digits[int(Path(name).name[0])] for name in clip.orig_path.split(";"))
+            yield Spoken("real digits", "digits", said, read_speech(clip.path))
+
+
+def plain_speech(clips: Iterable[Clip], count: int) -> Iterator[Spoken]:
+    """English speakers who were asked for nothing, each recording judged as words and as digits."""
+    chosen = [c for c in clips if c.bonafide and c.language == "en" and not c.repo.endswith(DIGITS) and c.duration_s >= 3.0]
+    for clip in random.Random("plain").sample(chosen, min(count, len(chosen))):
+        samples = read_speech(clip.path)
+        for kind in KEYS:
+            yield Spoken("plain speech", kind, (), samples)
+
+
+def synthetic(voices: Sequence[str] = VOICES, per_voice: int = PER_VOICE) -> Iterator[Spoken]:
+    """espeak-ng in several voices and speeds, with and without pauses; nothing where it is not installed."""
+    if shutil.which("espeak-ng") is None:
+        return
+    rng = random.Random("espeak")
+    for voice in voices:
+        for kind in KEYS:
+            for _ in range(per_voice):
+                words = _question(kind, rng).words
+                text = rng.choice((", ", " ")).join(words)
+                yield Spoken(f"espeak-ng {kind}", kind, words, say(text, voice, rng.choice(SPEEDS)))
+
+
+def say(text: str, voice: str, words_per_minute: int) -> Samples:
+    """int16 at 8 kHz, by espeak-ng."""
+    call = ["espeak-ng", "-b", "1", "-s", str(words_per_minute), "-v", voice, "--stdin", "--stdout"]
+    done = subprocess.run(call, input=text.encode(), capture_output=True, check=True, timeout=60)
+    return resample(np.frombuffer(done.stdout[44:], "<i2").astype(np.int16), 22050, RATE)
+
+
+def judge(answers: Iterable[Spoken], noises: Sequence[Samples], snr_db: float, recogniser: Recogniser) -> Iterator[Judged]:
+    """Each answer by the question it was given to, and by OTHERS of the same kind and length."""
+    rng, places = random.Random("line"), np.random.default_rng(1)
+    for said in answers:
+        quiet = [np.zeros(rng.randrange(1600, 4800), np.int16) for _ in range(2)]
+        channel = Channel(noise=int(places.integers(len(noises))), noise_at=float(places.random()), snr_db=snr_db, law="mu")
+        heard = apply(np.concatenate([quiet[0], said.samples, quiet[1]]), channel, noises, [])
+        asked = [replace(_question(said.kind, rng), words=said.words)] if said.words else []
+        others = [_other(said, rng) for _ in range(OTHERS)]
+        for question in [*asked, *others]:
+            before = time.process_time()
+            found = recogniser.answer(heard, question)
+            done = bool(asked) and question is asked[0]
+            yield Judged(said.material, done, found, time.process_time() - before, len(heard) / RATE)
+
+
+def _question(kind: str, rng: random.Random) -> Question:
+    return draw(CATALOGUE[KEYS[kind]], "en", rng, 0.0)
+
+
+def _other(said: Spoken, rng: random.Random) -> Question:
+    """A question that was not answered, with as many words."""
+    question = _question(said.kind, rng)
+    while said.words and len(question.words) < len(said.words):
+        question = replace(question, words=question.words + _question(said.kind, rng).words)
+    return replace(question, words=question.words[: len(said.words)]) if said.words else question
+
+
+def measure_words(corpus: Path, split: str = "dev", snr_db: float = 15.0, plain: int = 60) -> dict[str, Any]:
+    """AUROC and errors by material and together, and the cost. Noise is of the corpus's eval split: no training heard it.
+
+    ValueError: without the extra `examine` nothing can be judged.
+    """
+    clips, noises = read_corpus(corpus, [split]), read_noises(corpus / "noise", "eval")
+    answers = [*real_digits(clips), *synthetic(), *plain_speech(clips, plain)]
+    recogniser = Recogniser()
+    judged = list(tqdm(judge(answers, noises, snr_db, recogniser), desc="words", unit="answer", file=sys.stderr))
+    if any(j.heard.reason == "no-recogniser" for j in judged):
+        raise ValueError("this needs the extra: pip install 'vivavoce[examine]'")
+    return {"split": split, "snr_db": snr_db, "threshold": THRESHOLD, "materials": table(judged), "ms_per_5_s": cost(judged)}
+
+
+def table(judged: Sequence[Judged]) -> dict[str, Any]:
+    """A row for each material that was spoken as asked, with plain speech among what was not; "all" is the last."""
+    by_material: dict[str, list[Judged]] = defaultdict(list)
+    for one in judged:
+        by_material[one.material].append(one)
+    plain = by_material.pop("plain speech", [])
+    return {name: row(found) for name, found in [*sorted(by_material.items()), ("plain speech", plain), ("all", judged)]}
+
+
+def row(judged: Sequence[Judged]) -> dict[str, Any]:
+    """Counts, AUROC, EER, and both errors at THRESHOLD; rates are None where there is nothing to compare."""
+    done = [j.heard.score for j in judged if j.done and j.heard.score is not None]
+    other = [j.heard.score for j in judged if not j.done and j.heard.score is not None]
+    return {
+        "done": len(done),
+        "not_done": len(other),
+        "cannot_tell": sum(j.heard.score is None for j in judged),
+        "share": round(float(np.mean([j.heard.share for j in judged if j.done])), 3) if done else None,
+        "auroc": round(auroc(done, other), 4) if done and other else None,
+        "eer": round(eer(done, other), 4) if done and other else None,
+        "done_failed": round(float(np.mean(np.array(done) < THRESHOLD)), 4) if done else None,
+        "not_done_passed": round(float(np.mean(np.array(other) >= THRESHOLD)), 4) if other else None,
+    }
+
+
+def cost(judged: Sequence[Judged]) -> float:
+    """Milliseconds of one core per 5 s of answer."""
+    return round(5000 * sum(j.cpu for j in judged) / max(1.0, sum(j.seconds for j in judged)), 1)
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure_words(Path(sys.argv[1])), indent=1))
