@@ -98,6 +98,11 @@ class Listener:
             self._held, self._loud = [], []
         self._mode = "answer"
 
+    def rest(self) -> None:
+        """No answer is awaited any more: keep nothing of the call but what was said before."""
+        if self._mode != "before":
+            self._mode, self._held, self._loud, self._prompt = "between", [], [], np.zeros(0)
+
     # --- out ------------------------------------------------------------------------------------------------------
 
     @property
@@ -120,18 +125,19 @@ class Listener:
         return length >= limits[1] or (quiet >= self._config.pause_s and length - quiet >= limits[0] * 0.6)
 
     def answer(self) -> Answer:
-        """What was collected, from a little before its first sound on."""
-        self._mode = "between"
+        """What was collected, from a little before its first sound on; nothing of it stays here."""
         first = max(0, self._loud.index(True) - 2) if True in self._loud else 0
         held = self._held[first:]
         empty = np.zeros(0, np.int16)
-        return Answer(
+        answer = Answer(
             samples=np.concatenate([chunk.samples for chunk in held]) if held else empty,
             sound_s=sum(self._loud) * self._chunk_s,
             lost_s=sum(chunk.lost_s for chunk in held),
             before=np.concatenate([unpacked(*kept) for kept in self._before]) if self._before else empty,
             early=self._early,
         )
+        self.rest()
+        return answer
 
     # --- inside ---------------------------------------------------------------------------------------------------
 

@@ -344,6 +344,8 @@ class Examination:
         if target not in TRANSITIONS[self.stage]:
             raise AssertionError(f"an examination does not go from {self.stage} to {target}")
         self.stage = target
+        if target not in _RUNNING:
+            self._listener.rest()
         if reasons is not None:
             self._reasons = reasons
         self._steps.append(Record(self.record()))

@@ -101,3 +101,18 @@ def test_an_echo_resembles_its_prompt_and_other_speech_does_not() -> None:
     assert likeness(envelope(prompt // 8)[10 : 10 + ECHO_BLOCKS], played) > 0.9
     assert likeness(envelope(other)[10 : 10 + ECHO_BLOCKS], played) < ECHO_LIKENESS
     assert likeness(envelope(prompt)[:5], played) == 0.0
+
+
+@pytest.mark.parametrize("end", ["answer", "rest"])
+def test_a_listener_that_is_done_keeps_no_more_sound(end: str) -> None:
+    listener = Listener(ListenerConfig(), 0.16)
+    for index in range(10):
+        listener.receive_chunk(Chunk(np.full(1280, 900, np.int16), index, 0.16, 0.0, 0.0))
+    listener.begin_prompt()
+    listener.begin_answer()
+    for _ in range(2):
+        for index in range(50):
+            listener.receive_chunk(Chunk(np.full(1280, 900, np.int16), index, 0.16, 0.0, 0.0))
+        getattr(listener, end)()
+    assert listener._held == []
+    assert listener.answer().before.any(), "what was said before any question is still there"

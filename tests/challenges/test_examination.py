@@ -330,3 +330,15 @@ def test_a_fault_of_ours_ends_the_questions_and_leaves_the_operator_the_last_wor
     caller.exam.give_up(caller.now)
     assert conclusions(caller) == []
     assert [type(step) for step in caller.drain()] == [Record, Conclude], "what the operator decided is not taken back"
+
+
+@pytest.mark.parametrize("press", [Press.SKIP, Press.STOP, Press.OVERRIDE, None])
+def test_nothing_more_of_a_call_is_kept_once_no_answer_is_awaited(press: Press | None) -> None:
+    caller = Caller(OPERATOR)
+    caller.exam.press(Press.ASK, caller.now)
+    caller.exam.press(Press.ANSWERING, caller.now)
+    caller.hear("quiet", 9.0 if press is None else 1.0)
+    if press is not None:
+        caller.exam.press(press, caller.now, verdict="uncertain")
+    caller.hear("speech", 30.0)
+    assert len(caller.exam._listener._held) == 0
