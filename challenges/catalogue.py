@@ -116,12 +116,12 @@ _CHALLENGES = (
     ),
     _challenge(
         4, "Speak Loudly", "level", "B", "digits", (2, 10), "low-pitch",
-        "level", {"bias": -2.4, "change_db": 0.6}, "measured",
+        "level", {"bias": -2.4, "change_db": 0.6, "words": 1.0}, "measured",
         "against the caller's own level; gain control takes it away, so not on a telephone by default", needs=_LEVEL,
     ),
     _challenge(
         5, "Speak Softly", "level", "A", "digits", (2, 10), "read-slowly",
-        "level", {"bias": -2.4, "change_db": -0.6}, "measured",
+        "level", {"bias": -2.4, "change_db": -0.6, "words": 1.0}, "measured",
         "against the caller's own level; gain control takes it away, so not on a telephone by default", needs=_LEVEL,
     ),
     _challenge(
@@ -131,7 +131,7 @@ _CHALLENGES = (
     ),
     _challenge(
         7, "Read Slowly", "tempo", "B", "words", (3, 15), "question",
-        "tempo", {"bias": -0.87, "syllables_oct": -0.84, "modulation_oct": -1.38, "coherence_oct": -1.27}, "weak",
+        "tempo", {"bias": -0.87, "syllables_oct": -0.84, "modulation_oct": -1.38, "coherence_oct": -1.27, "words": 1.0}, "weak",
         "pace against the caller's own, right in three of four cases; a converter follows the tempo, so it shows little of one",
     ),
     _challenge(
@@ -172,7 +172,7 @@ _CHALLENGES = (
     ),
     _challenge(
         17, "Question", "tone", "B", "words", (1, 10), "read-slowly",
-        "contour", {"bias": -2.0, "rise_st": 0.8}, "measured",
+        "contour", {"bias": -2.0, "rise_st": 0.8, "words": 1.0}, "measured",
         "F0 of the last voiced part rises; a converter follows it, so it shows little of one",
     ),
     _challenge(

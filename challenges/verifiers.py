@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from challenges.catalogue import Challenge, Line
 from challenges.content import Question
 from challenges.measures import Measures
+from challenges.words import Heard
 
 MIN_SNR_DB = 5.0  # of the answer: below it pitch and spectrum are the noise's
 MIN_ACTIVE_S = 0.4  # of sound in an answer of speech
@@ -27,14 +28,6 @@ class Compliance:
     score: float | None  # 0 to 1
     reason: str = ""  # "too-noisy", "too-short", "line-limited", "no-baseline", "not-measured", "no-recogniser"
     cues: Cues | None = None  # what it rests on
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """What a recogniser made of the answer: the share of the drawn words found in order, 0 to 1."""
-
-    score: float | None
-    reason: str = ""
 
 
 def verify(

@@ -11,7 +11,7 @@ import pytest
 from challenges.answer import Answer
 from challenges.catalogue import PHONE, by_name
 from challenges.content import Question, draw
-from challenges.verifiers import Heard
+from challenges.words import Heard
 from engine.policy import Calibration
 from tests.challenges.voices import voice, whisper
 from vivavoce.judging import Judges
@@ -82,7 +82,7 @@ def test_the_recogniser_is_asked_about_the_drawn_words() -> None:
 
     def words(samples: np.ndarray, put: Question) -> Heard:
         asked.append(put.words)
-        return Heard(0.8)
+        return Heard(score=0.8)
 
     pytest.importorskip("swift_f0", reason="measuring needs the extra 'examine'")
     put = question("foreign-words")

@@ -19,7 +19,8 @@ from challenges.answer import Answer
 from challenges.catalogue import Line
 from challenges.content import Question
 from challenges.fusion import Judgement
-from challenges.verifiers import Compliance, Heard, verify
+from challenges.verifiers import Compliance, verify
+from challenges.words import Heard
 from engine.policy import Calibration
 
 log = structlog.get_logger(__name__)

@@ -11,7 +11,7 @@ from pathlib import Path
 import structlog
 
 from challenges.content import Question
-from challenges.verifiers import Heard
+from challenges.words import Heard, Recogniser
 from engine.call import CallConfig
 from engine.config import Settings
 from engine.outcomes import Outcomes
@@ -77,7 +77,5 @@ def _same_voice() -> Callable[[Samples, Samples], float | None] | None:
 
 def _words() -> Callable[[Samples, Question], Heard] | None:
     """The recogniser; None when it is not installed."""
-    if importlib.util.find_spec("pocketsphinx") is None:
-        return None
-    return None
+    return Recogniser().answer if importlib.util.find_spec("pocketsphinx") is not None else None
 

@@ -12,7 +12,8 @@ pytest.importorskip("swift_f0", reason="measuring needs the extra 'examine'")
 from challenges.catalogue import CATALOGUE, LINES, PHONE, by_name
 from challenges.content import Question, draw
 from challenges.measures import measure
-from challenges.verifiers import CUES, RELATIVE, Heard, logistic, verify
+from challenges.verifiers import CUES, RELATIVE, logistic, verify
+from challenges.words import Heard
 from tests.challenges.voices import claps, voice, whisper
 
 OPEN = LINES["wideband"]
@@ -65,9 +66,9 @@ def test_cannot_tell_says_why(key, answer, before, line, reason) -> None:
 
 
 def test_spoken_words_are_the_recogniser_s_affair() -> None:
-    found = verify(question("foreign-words"), PLAIN, PLAIN, PHONE, Heard(0.9))
+    found = verify(question("foreign-words"), PLAIN, PLAIN, PHONE, Heard(score=0.9))
     assert found.score == 0.9
-    assert verify(question("foreign-words"), PLAIN, PLAIN, PHONE, Heard(None, "language")).reason == "language"
+    assert verify(question("foreign-words"), PLAIN, PLAIN, PHONE, Heard(reason="language")).reason == "language"
 
 
 def test_what_compares_needs_something_to_compare_with() -> None:
