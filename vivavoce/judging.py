@@ -76,8 +76,15 @@ class Judges:
             return Compliance(None, "not-measured")
         from challenges.measures import measure  # numpy and the pitch detector, an extra
 
-        heard = self.words(answer.samples, question) if self.words is not None and question.words else None
+        heard = self._heard(answer.samples, question)
         return verify(question, measure(answer.samples), measure(answer.before), line, heard)
+
+    def _heard(self, samples: Samples, question: Question) -> Heard | None:
+        """What was read of the drawn words, where that is asked for: it costs more than all the rest."""
+        challenge = question.challenge
+        if self.words is None or (challenge.verifier != "words" and "words" not in challenge.parameters):
+            return None
+        return self.words(samples, question)
 
     def _realism(self, samples: Samples) -> float | None:
         """The detector's evidence on the answer alone, from a fresh state; None when there is too little sound."""
