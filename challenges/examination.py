@@ -195,7 +195,7 @@ class Examination:
     def receive_judgement(self, judgement: Judgement | None, nonce: str, now: float) -> None:
         """What the judge found; None when it failed. An answer to an older question is ignored."""
         self._now = now
-        if self.stage is not Stage.JUDGING or self.question is None or nonce != self.question.nonce:
+        if not self.awaits(nonce):
             return
         if judgement is None:
             self._finish(Stage.UNCLEAR, ("judge-failed",), now)
@@ -235,6 +235,10 @@ class Examination:
 
     def next_timer(self) -> float | None:
         return self._deadline
+
+    def awaits(self, nonce: str) -> bool:
+        """Whether the judgement of that question's answer is still waited for."""
+        return self.stage is Stage.JUDGING and self.question is not None and nonce == self.question.nonce
 
     def handle_timer(self, now: float) -> None:
         """A limit has passed: the prompt is over, nobody answered, or the judge took too long."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import random
+import threading
+import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import pytest
 
+from challenges.catalogue import PHONE, Line
 from challenges.examination import ExaminationConfig
 from challenges.fusion import Judgement
 from engine.audio import Chunk
@@ -17,7 +21,7 @@ from engine.config import Examination as ExaminationSettings
 from engine.events import Tag
 from engine.session import Session
 from tests.engine.test_session import CONFIG, FakeScorer
-from vivavoce.examiner import Examiner
+from vivavoce.examiner import Examiner, examination_config
 
 CHUNK_S = 0.16
 
@@ -56,7 +60,7 @@ class Desk:
 
     def __init__(
         self, judge: Judge, *, mode: str = "automatic", player: Player | None = None,
-        pool: tuple[str, ...] = ("sing", "whisper"),
+        pool: tuple[str, ...] = ("sing", "whisper"), language: str = "", queue: int = 64, line: Line = PHONE,
     ) -> None:  # fmt: skip
         self.soon: list[Callable[[], None]] = []
         self.outcomes: list[Mapping[str, Any]] = []
@@ -65,13 +69,25 @@ class Desk:
         self.player = player
         self._rng = np.random.default_rng(3)
         self.examiner = Examiner(
-            ExaminationSettings(mode=mode, pool=pool), ExaminationConfig(mode=mode), judge, Pack(), soon=self.soon.append,  # type: ignore[arg-type]
-            chunk_s=CHUNK_S, outcome=self.outcomes.append, rng=random.Random(4),
+            ExaminationSettings(mode=mode, pool=pool, queue=queue), ExaminationConfig(mode=mode), judge, Pack(),  # type: ignore[arg-type]
+            soon=self.soon.append, chunk_s=CHUNK_S, outcome=self.outcomes.append, rng=random.Random(4),
         )  # fmt: skip
+        self.judge, self.language, self.line = judge, language, line
+        self.session = self.another()
+
+    def another(self) -> Session:
         call = Call(CallInfo("c"), CONFIG, lambda pcm, rate: True, self.now)
-        self.session = Session(call, FakeScorer(), lambda tag, at: self.tags.append(tag))  # type: ignore[arg-type]
-        self.session.begin(self.now)
-        self.examiner.watch(self.session, (lambda: player) if player is not None else None)
+        session = Session(call, FakeScorer(), lambda tag, at: self.tags.append(tag))  # type: ignore[arg-type]
+        session.begin(self.now)
+        player = (lambda: self.player) if self.player is not None else None
+        self.examiner.watch(session, player, self.line, self.language)
+        return session
+
+    def suspect(self) -> None:
+        """The call's own sound makes it suspicious."""
+        for _ in range(5):
+            self.session.on_score(-1.5, Chunk(np.zeros(1280, np.int16), 0, CHUNK_S, 0.0, self.now), self.now)
+        self.hear(2000, CHUNK_S)
 
     def hear(self, level: float, seconds: float) -> None:
         for _ in range(round(seconds / CHUNK_S)):
@@ -188,8 +204,7 @@ def test_a_leg_that_is_over_is_forgotten_and_a_late_result_changes_nothing() -> 
     desk.settle()
     assert desk.examiner.watched == 0
     assert desk.session.call.llr is None
-    with pytest.raises(ValueError, match="switched off"):
-        desk.examiner.press(desk.session, desk.now, "ask")
+    assert desk.examiner.press(desk.session, desk.now, "ask") is None
 
 
 def test_switched_off_nothing_is_watched() -> None:
@@ -202,3 +217,156 @@ def test_an_unknown_challenge_is_named() -> None:
     desk = Desk(Judge(Judgement(None, None, None, None)), player=Player())
     with pytest.raises(ValueError, match="'juggle' is none of"):
         desk.examiner.press(desk.session, desk.now, "ask", challenge="juggle")
+
+
+def test_a_refused_key_changes_nothing() -> None:
+    player = Player()
+    desk = Desk(Judge(Judgement(None, None, None, None)), player=player, pool=("whisper",))
+    desk.examiner.press(desk.session, desk.now, "ask")
+    for action, wishes in (("override", {}), ("skip", {"challenge": "sing"}), ("ask", {"language": "fr"})):
+        with pytest.raises(ValueError, match=r"none of|by now|already"):
+            desk.examiner.press(desk.session, desk.now, action, **wishes)
+    assert player.playing
+    desk.examiner.press(desk.session, desk.now, "repeat")
+    assert (desk.record["language"], len(player.played)) == ("en", 2)
+
+
+@pytest.mark.parametrize("action", ["ask", "repeat"])
+def test_another_language_holds_for_the_standing_question(action: str) -> None:
+    desk = Desk(Judge(Judgement(None, None, None, None)), mode="operator")
+    desk.suspect()
+    proposed = desk.record
+    if action == "repeat":
+        desk.examiner.press(desk.session, desk.now, "ask")
+    record = desk.examiner.press(desk.session, desk.now, action, language="fr")
+    assert (record["state"], record["language"], record["challenge"]) == ("asked", "fr", proposed["challenge"])
+    assert record["sentence"] != proposed["sentence"]
+
+
+@pytest.mark.parametrize(
+    ("given", "spoken"), [("", "en"), ("de", "de"), ("FR-ca", "fr"), ("es_MX", "es"), ("pt", "en"), ("../x", "en")]
+)
+def test_a_caller_whose_language_nobody_speaks_is_asked_in_the_service_s(given: str, spoken: str) -> None:
+    desk = Desk(Judge(Judgement(None, None, None, None)), mode="operator", language=given)
+    assert desk.examiner.press(desk.session, desk.now, "ask")["language"] == spoken
+
+
+def test_a_fault_ends_the_questions_but_neither_the_call_nor_the_operator_s_say() -> None:
+    player = Player()
+    desk = Desk(Judge(Judgement(None, None, None, None)), player=player)
+    desk.hear(2000, 4.0)
+    desk.examiner.press(desk.session, desk.now, "ask", who="ana")
+
+    def broken(*_: Any) -> None:
+        raise RuntimeError("boom")
+
+    desk.examiner._watches[id(desk.session)].examination.receive_chunk = broken  # type: ignore[method-assign]
+    desk.hear(20, 0.16)
+    assert (desk.record["state"], desk.record["reasons"]) == ("over", ["judge-failed"])
+    assert desk.session.observer is None
+    assert not player.playing
+    desk.examiner.press(desk.session, desk.now, "override", who="ana", verdict="uncertain")
+    assert desk.session.call.state == "uncertain"
+    desk.examiner.forget(desk.session, desk.now)
+    assert (len(desk.outcomes), desk.examiner.watched) == (1, 0)
+
+
+def test_a_side_that_nobody_examines_is_not_called_switched_off() -> None:
+    desk = Desk(Judge(Judgement(None, None, None, None)))
+    desk.examiner.forget(desk.session, desk.now)
+    assert desk.examiner.record(desk.session, desk.now) is None
+    assert desk.examiner.press(desk.session, desk.now, "ask") is None
+
+
+def test_an_override_without_a_question_is_kept_to_learn_from_and_a_proposal_is_no_question() -> None:
+    desk = Desk(Judge(Judgement(None, None, None, None)), mode="operator")
+    desk.suspect()
+    before = desk.session.call.state
+    desk.examiner.press(desk.session, desk.now, "override", who="ana", verdict="deepfake-likely")
+    desk.examiner.forget(desk.session, desk.now)
+    (outcome,) = desk.outcomes
+    assert (outcome["before"], outcome["after"], outcome["overridden"]) == (str(before), "deepfake-likely", True)
+    assert outcome["asked"] == []
+
+
+def test_an_answer_nobody_waits_for_any_more_is_not_judged() -> None:
+    desk = Desk(Judge(Judgement(0.9, None, None, None)), mode="operator")
+    judged: list[Any] = []
+    desk.judge.judge = lambda *parts: judged.append(parts) or Judgement(0.9, None, None, None)  # type: ignore[method-assign,func-returns-value]
+    gate = threading.Event()
+    desk.examiner._thread.submit(gate.wait)  # another call's answer
+    desk.examiner.press(desk.session, desk.now, "ask")
+    desk.examiner.press(desk.session, desk.now, "answering")
+    desk.hear(2000, 4.0)
+    desk.hear(20, 2.0)
+    assert desk.record["state"] == "judging"
+    desk.examiner.press(desk.session, desk.now, "skip")
+    gate.set()
+    desk.settle()
+    assert judged == []
+    assert desk.examiner._waiting == 0
+
+
+def test_when_too_many_answers_wait_one_more_is_left_unclear() -> None:
+    desk = Desk(Judge(Judgement(0.9, None, None, None)), mode="operator", queue=1)
+    desk.examiner._waiting = 1
+    desk.examiner.press(desk.session, desk.now, "ask")
+    desk.examiner.press(desk.session, desk.now, "answering")
+    desk.hear(2000, 4.0)
+    desk.hear(20, 2.0)
+    told = [tag.examination["state"] for tag in desk.tags if tag.kind == "exam" and tag.examination]
+    assert told == ["asked", "answering", "judging", "unclear", "proposed"]
+
+
+def test_an_outcome_that_cannot_be_kept_does_not_keep_the_call_open() -> None:
+    def full(outcome: Mapping[str, Any]) -> None:
+        raise TypeError("no JSON")
+
+    desk = Desk(Judge(Judgement(None, None, None, None)), player=Player())
+    desk.examiner._outcome = full
+    desk.examiner.press(desk.session, desk.now, "ask")
+    desk.examiner.forget(desk.session, desk.now)
+    assert desk.examiner.watched == 0
+
+
+def test_a_call_that_ended_by_a_fault_is_asked_nothing_more() -> None:
+    player = Player()
+    desk = Desk(Judge(Judgement(None, None, None, None)), player=player)
+    desk.examiner.press(desk.session, desk.now, "ask")
+    desk.session.call.close("error", desk.now)
+    desk.examiner.tick(desk.now + 0.3)
+    assert desk.examiner.watched == 0
+    assert not player.playing
+
+
+def test_ten_thousand_calls_leave_nothing_behind() -> None:
+    desk = Desk(Judge(Judgement(None, None, None, None)), player=Player())
+    desk.examiner.forget(desk.session, desk.now)
+    kept: list[weakref.ref[Session]] = []
+    for number in range(10_000):
+        session = desk.another()
+        if number % 100 == 0:
+            desk.examiner.press(session, desk.now, "ask")
+            kept.append(weakref.ref(session))
+        desk.examiner.forget(session, desk.now)
+        desk.tags.clear()
+        del session
+    gc.collect()
+    assert desk.examiner._watches == {}
+    assert [ref for ref in kept if ref() is not None] == []
+    assert len(desk.outcomes) == 100
+
+
+@pytest.mark.parametrize(("wideband", "rate"), [(False, 8000), (True, 16000)])
+def test_a_wide_line_is_played_wide_prompts_and_their_echo_is_known_all_the_same(wideband: bool, rate: int) -> None:
+    player = Player()
+    desk = Desk(Judge(Judgement(None, None, None, None)), player=player, line=PHONE._replace(wideband=wideband))
+    desk.examiner.press(desk.session, desk.now, "ask")
+    (played,) = player.played
+    assert len(played) == rate, "a second"
+    assert desk.record["deadline_s"] == pytest.approx(1.3)
+
+
+def test_a_pool_of_what_nobody_knows_is_named_before_any_call() -> None:
+    with pytest.raises(ValueError, match="'juggle' is none of"):
+        examination_config(ExaminationSettings(pool=("sing", "juggle")), -2.0)

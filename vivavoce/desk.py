@@ -273,14 +273,14 @@ class Desk:
     # --- examining --------------------------------------------------------------------------------------------------
 
     def examination(self, call_id: str, leg: str) -> Json | None:
-        """Where the examination of a leg stands; None when there is no such leg. ValueError when they are off."""
+        """Where the examination of a leg stands; None when there is no such leg, or nobody is examined on it."""
         session = self._session_of(call_id, leg)
         if session is None or self._examiner is None:
             return None
         return self._examiner.record(session, self._clock())
 
     def examine(self, call_id: str, leg: str, request: ExaminationRequest) -> Json | None:
-        """An operator's key. None when there is no such leg; ValueError when it cannot be done now."""
+        """An operator's key. None as above; ValueError when it cannot be done now."""
         session = self._session_of(call_id, leg)
         if session is None or self._examiner is None:
             return None

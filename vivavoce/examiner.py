@@ -22,6 +22,7 @@ from challenges.catalogue import PHONE, Line, by_name
 from challenges.content import Question, choose, draw
 from challenges.examination import Conclude, Examination, ExaminationConfig, Judge, Play, Press, Record, Stage
 from challenges.fusion import Judgement
+from challenges.languages import LANGUAGES
 from challenges.prompts import PromptPack
 from connectors.playout import Player
 from engine.audio import Chunk
@@ -35,7 +36,7 @@ log = structlog.get_logger(__name__)
 Json = dict[str, Any]
 Soon = Callable[[Callable[[], None]], None]  # runs something on the event loop, from any thread
 Outcome = Callable[[Mapping[str, Any]], None]
-RATE = 8000  # Hz, of what is rendered for the echo
+RATE, WIDE_RATE = 8000, 16000  # Hz, of prompts: for narrow lines and to know their echo by; for wide lines
 
 
 @dataclass(slots=True)
@@ -47,9 +48,11 @@ class Watch:
     player: Callable[[], Player | None]
     language: str
     examination: Examination = field(init=False)
-    used: list[str] = field(default_factory=list)  # content asked already
-    asked: list[str] = field(default_factory=list)  # challenges asked already
-    before: Verdict | None = None  # the tag when the first question was asked
+    used: list[str] = field(default_factory=list)  # content drawn already
+    drawn: list[str] = field(default_factory=list)  # challenges drawn already, proposals too
+    asked: list[str] = field(default_factory=list)  # challenges put to the caller
+    playing: Player | None = None  # where a prompt was begun
+    before: Verdict | None = None  # the tag when the first question was asked, or the operator decided
     baseline: float | None = None  # the call's log-likelihood ratio when the standing question was asked
 
 
@@ -77,10 +80,13 @@ class Examiner:
     def watch(
         self, session: Session, player: Callable[[], Player | None] | None, line: Line = PHONE, language: str = ""
     ) -> None:
-        """Follow a leg from now on; nothing with mode "off". `player` is None for what can only be listened to."""
+        """Follow a leg from now on; nothing with mode "off". `player` is None for what can only be listened to.
+
+        `language` is a tag as of RFC 5646, "es-MX"; one that no question exists in gives way to `examination.language`.
+        """
         if self._config.mode == "off":
             return
-        watch = Watch(session, line, player or (lambda: None), language or self._settings.language)
+        watch = Watch(session, line, player or (lambda: None), known_language(language) or self._settings.language)
         can_play = self._pack is not None and player is not None
         ask = partial(self._question, watch)
         watch.examination = Examination(self._config, ask, self._chunk_s, can_play=can_play)
@@ -93,10 +99,15 @@ class Examiner:
         if watch is None:
             return
         session.observer = None
-        running = watch.examination.stage not in (Stage.IDLE, Stage.OVER)
+        try:
+            self._end(watch, now)
+        except Exception:  # a fault of ours must not keep the call's ports and its place
+            log.exception("examination not ended", call_id=session.call.info.call_id)
+
+    def _end(self, watch: Watch, now: float) -> None:
+        self._hush(watch)
         watch.examination.close(now)
-        if running:
-            self._act(watch, now)
+        self._act(watch, now)
         if watch.before is not None:
             self._outcome(self._labelled(watch))
 
@@ -104,17 +115,24 @@ class Examiner:
         watch = self._watches.get(id(session))
         return None if watch is None else watch.examination.record(now)
 
-    def press(self, session: Session, now: float, action: str, **wishes: str) -> Json:
-        """An operator's key. ValueError in words for the operator when it cannot be done now."""
+    def press(
+        self, session: Session, now: float, action: str,
+        *, challenge: str = "", language: str = "", who: str = "", why: str = "", verdict: str = "",
+    ) -> Json | None:  # fmt: skip
+        """An operator's key; None where nobody is examined. ValueError in words for the operator: it cannot be done now."""
         watch = self._watches.get(id(session))
         if watch is None:
-            raise ValueError("examinations are switched off (examination.mode)")
-        challenge = wishes.pop("challenge", "") or None
-        watch.language = wishes.pop("language", "") or watch.language
-        key = None if challenge is None else by_name(challenge).key
-        if action in (Press.SKIP, Press.REPEAT, Press.STOP, Press.ACCEPT, Press.OVERRIDE, Press.ANSWERING):
-            self._hush(watch)
-        watch.examination.press(Press(action), now, challenge=key, **wishes)
+            return None
+        key = by_name(challenge).key if challenge else None
+        standing = watch.language
+        watch.language = language or standing
+        try:
+            watch.examination.press(
+                Press(action), now, challenge=key, who=who, why=why, verdict=verdict, anew=watch.language != standing
+            )
+        except ValueError:
+            watch.language = standing
+            raise
         self._act(watch, now)
         return watch.examination.record(now)
 
@@ -122,6 +140,9 @@ class Examiner:
         """Look at the clocks of all legs; a few times a second."""
         self._now = now
         for watch in list(self._watches.values()):
+            if watch.session.call.ended:  # by a fault, before its connector knows
+                self.forget(watch.session, now)
+                continue
             due = watch.examination.next_timer()
             if due is not None and now >= due:
                 self._guarded(watch, partial(watch.examination.handle_timer, now), now)
@@ -142,9 +163,9 @@ class Examiner:
             self._act(watch, now)
         except Exception:  # a fault of ours must not reach the packets of the call
             log.exception("examination failed", call_id=watch.session.call.info.call_id)
-            self._watches.pop(id(watch.session), None)
             watch.session.observer = None
-            watch.session.on_examination({**watch.examination.record(), "state": "over", "reasons": ["judge-failed"]}, now)
+            watch.examination.give_up(now)
+            self._act(watch, now)
 
     def _act(self, watch: Watch, now: float) -> None:
         for step in watch.examination.steps():
@@ -153,29 +174,32 @@ class Examiner:
             elif isinstance(step, Judge):
                 self._judge(watch, step, now)
             elif isinstance(step, Record):
-                self._note_stage(watch, Stage(step.table["state"]))
+                self._note(watch, step.table)
                 watch.session.on_examination(step.table, now)
             elif isinstance(step, Conclude):
                 verdict = Verdict(step.verdict) if step.verdict else None
+                watch.before = watch.before or watch.session.call.state
                 watch.session.on_examined(step.llr, step.reasons, verdict, now)
 
-    def _note_stage(self, watch: Watch, stage: Stage) -> None:
-        if stage is Stage.ASKED:
+    def _note(self, watch: Watch, record: Mapping[str, Any]) -> None:
+        """At every step the prompt, if one still sounds, is in the way: of an early answer, of its own repetition."""
+        self._hush(watch)
+        if record["state"] == Stage.ASKED:
             watch.before = watch.before or watch.session.call.state
             watch.baseline = watch.session.call.llr
-        elif stage is Stage.ANSWERING:  # also over the prompt, which is then in the way
-            self._hush(watch)
+            if record["challenge"] not in watch.asked:
+                watch.asked.append(record["challenge"])
 
     def _question(self, watch: Watch, wished: str | None, family: str | None, now: float) -> Question | None:
         if wished is None:
             pool = self._settings.pool or None
-            challenge = choose(watch.line, self._rng, asked=watch.asked, pool=pool, another_family_than=family)
+            challenge = choose(watch.line, self._rng, asked=watch.drawn, pool=pool, another_family_than=family)
         else:
             challenge = by_name(wished)
         if challenge is None:
             return None
         question = draw(challenge, watch.language, self._rng, now, used=watch.used)
-        watch.asked.append(challenge.key)
+        watch.drawn.append(challenge.key)
         watch.used.append(question.content)
         return question
 
@@ -185,7 +209,11 @@ class Examiner:
             if self._pack is None or player is None:
                 raise ValueError("nobody can be played to on this connector")
             prompt = self._pack.render(question, RATE)
-            until = player.play(prompt, RATE, now)
+            if watch.line.wideband:
+                until = player.play(self._pack.render(question, WIDE_RATE), WIDE_RATE, now)
+            else:
+                until = player.play(prompt, RATE, now)
+            watch.playing = player
         except Exception as error:  # the pack is broken, the far end is gone, or a fault of ours: somebody else may ask
             expected = isinstance(error, ValueError | OSError)
             call_id = watch.session.call.info.call_id
@@ -196,9 +224,9 @@ class Examiner:
             watch.examination.prompt_started(until, prompt, now)
 
     def _hush(self, watch: Watch) -> None:
-        player = watch.player()
-        if player is not None and player.playing:
-            player.stop()
+        if watch.playing is not None and watch.playing.playing:
+            watch.playing.stop()
+        watch.playing = None
 
     def _judge(self, watch: Watch, step: Judge, now: float) -> None:
         nonce = step.question.nonce
@@ -206,13 +234,17 @@ class Examiner:
             watch.examination.receive_judgement(None, nonce, now)
             self._act(watch, now)
             return
+        future = self._thread.submit(self._judgement, watch, step)
         self._waiting += 1
-        future = self._thread.submit(
-            self._judges.judge, step.question, step.answer, watch.baseline, watch.line
-        )
         future.add_done_callback(lambda done: self._soon(partial(self._judged, watch, nonce, done, now)))
 
-    def _judged(self, watch: Watch, nonce: str, done: Future[Judgement], now: float) -> None:
+    def _judgement(self, watch: Watch, step: Judge) -> Judgement | None:
+        """In the judges' thread. An answer whose time ran out in the queue is not judged: those behind it still can be."""
+        if not watch.examination.awaits(step.question.nonce):
+            return None
+        return self._judges.judge(step.question, step.answer, watch.baseline, watch.line)
+
+    def _judged(self, watch: Watch, nonce: str, done: Future[Judgement | None], now: float) -> None:
         self._waiting -= 1
         judgement = None
         if not done.cancelled() and (error := done.exception()) is not None:
@@ -239,6 +271,12 @@ def _hear(watch: Watch, chunk: Chunk, now: float) -> None:
         watch.examination.receive_llr(watch.session.call.judged_llr, now)
 
 
+def known_language(tag: str) -> str:
+    """The language of questions that a tag as "es-MX" means; "" when there is none."""
+    primary = tag.replace("_", "-").partition("-")[0].lower()
+    return primary if primary in LANGUAGES else ""
+
+
 def load_pack(settings: ExaminationSettings) -> PromptPack | None:
     """The configured prompt pack, checked; None without one. ValueError says what it lacks, before any call."""
     if not settings.prompts or settings.mode == "off":
@@ -251,6 +289,9 @@ def load_pack(settings: ExaminationSettings) -> PromptPack | None:
 
 
 def examination_config(settings: ExaminationSettings, deepfake_llr: float) -> ExaminationConfig:
+    """What the settings mean for every call. ValueError names an unknown challenge of `examination.pool`."""
+    for name in settings.pool:
+        by_name(name)
     suspicious = settings.suspicious_llr if settings.suspicious_llr is not None else deepfake_llr / 2
     listener = ListenerConfig(begin_s=settings.answer_s)
     return ExaminationConfig(settings.mode, suspicious, settings.questions, listener)
