@@ -41,6 +41,21 @@ def read_people(corpus: Path, split: str, limit: int, rng: random.Random) -> lis
     return [one for one in people if one is not None]
 
 
+def read_recorded(corpus: Path, stock: Stock) -> list[Person]:
+    """The people of the stock's recordings, of whom the corpus has plain speech too, in whichever split."""
+    names = {recording.speaker for recording in stock.recordings}
+    known = {recording.samples[:RATE].tobytes() for recording in stock.recordings}
+    parts: dict[str, list[Samples]] = defaultdict(list)
+    for clip in read_corpus(corpus):
+        if clip.bonafide and clip.speaker in names and trials.person(clip.speaker):
+            samples = read_speech(clip.path)
+            if samples[:RATE].tobytes() not in known:  # the same file may be in both manifests
+                parts[clip.speaker].append(samples)
+    voices = {name: np.concatenate(found) for name, found in sorted(parts.items())}
+    half = {name: len(voice) // 2 for name, voice in voices.items() if len(voice) >= 4 * RATE}
+    return [Person(name, voices[name][: min(n, round(TALK_S * RATE))], voices[name][n:]) for name, n in half.items()]
+
+
 def _person(name: str, clips: Sequence[Clip]) -> Person | None:
     parts = [read_speech(clip.path) for clip in clips]
     talk: list[Samples] = []

@@ -27,6 +27,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("vivavoce.train", "train the detector from a corpus (extra: train)"),
     "evaluate": ("vivavoce.evaluate", "measure a model on a corpus split: EER, AUROC, minDCF, Cllr"),
     "evaluate-identity": ("vivavoce.evaluate_identity", "measure the voice model: EER of one person against others"),
+    "evaluate-challenges": (
+        "vivavoce.evaluate_challenges",
+        "play attacks against the examination: how calls end, what verifiers tell apart (extra: train)",
+    ),
     "export": ("vivavoce.export", "turn a training checkpoint into the ONNX file that serves (extra: train)"),
     "explain": ("vivavoce.explain", "fit what explains scores into a model's file (extra: train)"),
     "quantize": ("vivavoce.quantize", "make the static int8 form of a model, which is faster (extra: train)"),
