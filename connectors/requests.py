@@ -61,7 +61,9 @@ class ExaminationRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """An operator's decision about the examination of a caller."""
 
     action: Annotated[Action, Meta(description="answering: the caller begins now, to a question the operator spoke")]
-    challenge: Annotated[str, Meta(max_length=40, description="id, key or name; with ask")] | None = None
+    challenge: Annotated[
+        str, Meta(max_length=40, description="id, key or name: what to ask; with other actions, what they are meant for")
+    ] | None = None  # fmt: skip
     language: Annotated[Literal["en", "es", "fr", "de"], Meta(description="of this and later questions")] | None = None
     who: Annotated[str, Meta(max_length=80, description="the operator, as it is published")] | None = None
     verdict: Annotated[

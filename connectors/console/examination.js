@@ -7,6 +7,7 @@ import { reasonText, verdictText } from "./words.js";
 
 const NAME = "vivavoce-operator"; // of the operator, in this browser only
 const FINAL = new Set(["accept", "override", "stop"]); // their keys only put the focus there: Enter confirms
+const OF_ONE_QUESTION = new Set(["answering", "skip", "repeat"]); // refused if another operator has gone on to the next
 
 export class Examination {
   /** @param onPress (call id, leg, body) -> promise of "" or of the sentence with which it was refused */
@@ -135,6 +136,7 @@ export class Examination {
       this.hint = action;
       return undefined;
     }
+    if (OF_ONE_QUESTION.has(action)) return this.send(action, { challenge: this.exam.record.challenge });
     const wishes = { challenge: this.challenge.lastChild.value, language: this.language.lastChild.value };
     return this.send(action, action === "ask" ? wishes : {});
   }

@@ -88,7 +88,7 @@ async def test_from_the_suggestion_to_the_result_by_buttons(page: Page, service:
     assert await page.eval(f"{BUTTON.format('answering')}.classList.contains('strong')"), "the key that is wanted now"
     service.exams["a"] = ANSWERING
     await page.click(".exam [data-action=answering]")
-    assert (await sent(service, 2))[1] == {"action": "answering"}
+    assert (await sent(service, 2))[1] == {"action": "answering", "challenge": ASKED["challenge"]}
 
     await page.wait_for(f"{EXAM}.includes('listening to the answer')")
     teller.tell(JUDGING)
@@ -118,7 +118,7 @@ async def test_from_the_suggestion_to_the_result_by_keys(page: Page, service: Co
         await page.wait_for(f"{EXAM}.includes('Decided by {key}.')")
         service.exams["a"] = record
         await page.press(key)
-        assert (await sent(service, count + 1))[-1] == {"action": action}
+        assert (await sent(service, count + 1))[-1] == {"action": action, "challenge": record["challenge"]}
 
 
 async def test_a_key_asks_nobody_who_is_not_suggested(page: Page, service: ConsoleService) -> None:
