@@ -78,7 +78,7 @@ class Listener:
             self._watch(chunk)
         elif self._mode == "answer":
             self._held.append(chunk)
-            self._loud.append(self._stands_out(chunk))
+            self._loud.append(self._holds_sound(chunk))
 
     def begin_prompt(self) -> None:
         self._mode, self._held, self._loud, self._early = "prompt", [], [], False
@@ -94,8 +94,11 @@ class Listener:
     def begin_answer(self) -> None:
         """The caller's turn. What was said over the prompt already belongs to the answer."""
         self._early = self.barged_in
-        if not self._early:
+        if self._early:
+            self._prompt = np.zeros(0)  # it is cut off, and the voice has been told from it
+        else:
             self._held, self._loud = [], []
+            self._end_prompt()
         self._mode = "answer"
 
     def rest(self) -> None:
@@ -113,7 +116,8 @@ class Listener:
 
     @property
     def begun(self) -> bool:
-        return sum(self._loud) >= 2 or any(chunk.speech_s > 0.5 * self._chunk_s for chunk in self._held)
+        spoken = 0.5 * self._chunk_s
+        return sum(self._loud) >= 2 or any(loud and c.speech_s > spoken for c, loud in zip(self._held, self._loud, strict=True))
 
     def answered(self, limits: tuple[float, float]) -> bool:
         """Whether the answer is over, given its shortest and longest length in seconds."""
@@ -141,6 +145,12 @@ class Listener:
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
+    def _end_prompt(self) -> None:
+        """No more of it comes back than was played until now: a key may have cut it off."""
+        if len(self._prompt):
+            played = self._prompt[: self._since + ECHO_BLOCKS]
+            self._prompt = np.concatenate([played, np.full(ECHO_BLOCKS, QUIET_DB)])
+
     def _keep(self, chunk: Chunk) -> None:
         if self._kept_s < self._config.before_s and chunk.speech_s > 0.3 * self._chunk_s and not chunk.lost_s:
             self._before.append(packed(chunk.samples))
@@ -148,14 +158,20 @@ class Listener:
 
     def _watch(self, chunk: Chunk) -> None:
         """During the prompt: sound that is not its echo is kept."""
-        blocks = envelope(chunk.samples).tolist()
-        self._heard.extend(blocks)
-        self._since += len(blocks)
-        loud = self._stands_out(chunk) and not self._is_echo()
+        loud = self._holds_sound(chunk)
         if not loud and not any(self._loud[-2:]):
             self._held, self._loud = [], []
         self._held.append(chunk)
         self._loud.append(loud)
+
+    def _holds_sound(self, chunk: Chunk) -> bool:
+        """That is not the prompt's echo. Its last words may be on their way back when the prompt is over already."""
+        echo_may_come = self._mode == "prompt" or self._since < len(self._prompt) - ECHO_BLOCKS
+        if echo_may_come:
+            blocks = envelope(chunk.samples).tolist()
+            self._heard.extend(blocks)
+            self._since += len(blocks)
+        return self._stands_out(chunk) and not (echo_may_come and self._is_echo())
 
     def _stands_out(self, chunk: Chunk) -> bool:
         wide = chunk.samples.astype(np.float32)

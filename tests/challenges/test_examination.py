@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from challenges.examination import TRANSITIONS, Conclude, ExaminationConfig, Judge, Play, Press, Record, Stage, table
@@ -116,8 +117,6 @@ def test_an_answer_over_the_prompt_is_taken_but_the_prompt_s_echo_is_not() -> No
     eager.hear("quiet", 1.0)
     eager.hear("speech", 1.0)
     assert eager.exam.stage is Stage.ANSWERING
-
-    import numpy as np
 
     rng = np.random.default_rng(5)
     swell = np.repeat(rng.uniform(0.02, 1.0, 40), 1280)  # as loud and soft as speech
@@ -342,3 +341,33 @@ def test_nothing_more_of_a_call_is_kept_once_no_answer_is_awaited(press: Press |
         caller.exam.press(press, caller.now, verdict="uncertain")
     caller.hear("speech", 30.0)
     assert len(caller.exam._listener._held) == 0
+
+
+@pytest.mark.parametrize("delay", [0.16, 0.48, 0.64])
+def test_the_last_words_of_the_prompt_coming_back_late_are_no_answer_of_a_silent_caller(delay: float) -> None:
+    caller = Caller(ExaminationConfig(mode="automatic", questions=1))
+    caller.hear("quiet", 2.0)
+    caller.suspect()
+    rng = np.random.default_rng(6)
+    swell = np.repeat(rng.uniform(0.02, 1.0, 100), 320)  # 4 s, as loud and soft as speech
+    prompt = (rng.standard_normal(32000) * 3000 * swell).astype(np.int16)
+    caller.exam.prompt_started(caller.now + 4.0, prompt, caller.now)
+    late = np.zeros(round(delay * 8000), np.int16)
+    line = (rng.standard_normal(80_000) * 20).astype(np.int16)
+    line[: len(late) + 32000] += np.concatenate([late, prompt // 4])
+    caller.hear("speech", (4.0 + delay) // 0.16 * 0.16 + 0.16, line)
+    caller.hear("quiet", 9.0)
+    assert caller.states == ["asked", "answering", "no-answer", "over"]
+
+
+def test_an_answer_after_the_key_cut_the_prompt_off_is_not_taken_for_the_rest_of_it() -> None:
+    caller = Caller(OPERATOR)
+    caller.exam.press(Press.ASK, caller.now)
+    caller.prompt(20.0)
+    caller.hear("quiet", 1.6)
+    caller.exam.press(Press.ANSWERING, caller.now)
+    caller.hear("quiet", 1.0)
+    caller.hear("speech", 3.0)
+    caller.hear("quiet", 1.6)
+    (judge,) = [step for step in caller.steps if isinstance(step, Judge)]
+    assert judge.answer.sound_s == pytest.approx(3.0, abs=0.1)
