@@ -368,5 +368,5 @@ def test_a_wide_line_is_played_wide_prompts_and_their_echo_is_known_all_the_same
 
 
 def test_a_pool_of_what_nobody_knows_is_named_before_any_call() -> None:
-    with pytest.raises(ValueError, match="'juggle' is none of"):
+    with pytest.raises(ValueError, match=r"examination\.pool: challenge 'juggle' is none of"):
         examination_config(ExaminationSettings(pool=("sing", "juggle")), -2.0)

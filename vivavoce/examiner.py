@@ -290,8 +290,11 @@ def load_pack(settings: ExaminationSettings) -> PromptPack | None:
 
 def examination_config(settings: ExaminationSettings, deepfake_llr: float) -> ExaminationConfig:
     """What the settings mean for every call. ValueError names an unknown challenge of `examination.pool`."""
-    for name in settings.pool:
-        by_name(name)
+    try:
+        for name in settings.pool:
+            by_name(name)
+    except ValueError as error:
+        raise ValueError(f"examination.pool: {error}") from None
     suspicious = settings.suspicious_llr if settings.suspicious_llr is not None else deepfake_llr / 2
     listener = ListenerConfig(begin_s=settings.answer_s)
     return ExaminationConfig(settings.mode, suspicious, settings.questions, listener)
