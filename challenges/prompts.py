@@ -104,6 +104,10 @@ class PromptPack:
             raise PackError(f"{folder}: {faults[0]}{more}")
         return cls(folder, manifest)
 
+    def speaks(self, language: str) -> bool:
+        """Whether there are clips of that language at all; `check` tells whether they are enough."""
+        return language in self.manifest.languages
+
     def check(self, languages: Iterable[str], keys: Iterable[str] | None = None) -> list[str]:
         """What the pack lacks to ask the challenges `keys` (default: all) in `languages`: names of clips, "es: no clip at all".
 

@@ -41,6 +41,9 @@ class Player:
 
 
 class Pack:
+    def speaks(self, language: str) -> bool:
+        return language == "en"
+
     def render(self, question: Any, rate: int) -> np.ndarray:
         return np.ones(rate, np.int16)
 
@@ -370,3 +373,24 @@ def test_a_wide_line_is_played_wide_prompts_and_their_echo_is_known_all_the_same
 def test_a_pool_of_what_nobody_knows_is_named_before_any_call() -> None:
     with pytest.raises(ValueError, match=r"examination\.pool: challenge 'juggle' is none of"):
         examination_config(ExaminationSettings(pool=("sing", "juggle")), -2.0)
+
+
+def test_a_language_that_the_pack_does_not_speak_is_proposed_to_the_operator_at_once() -> None:
+    player = Player()
+    desk = Desk(Judge(Judgement(None, None, None, None)), player=player, language="de")
+    desk.suspect()
+    assert (desk.record["state"], desk.record["language"], desk.record["spoken_by"]) == ("proposed", "de", "operator")
+    assert player.played == []
+
+
+@pytest.mark.parametrize(("action", "verdict", "otherwise"), [
+    ("accept", "", True), ("override", "deepfake-likely", False), ("override", "uncertain", True),
+])  # fmt: skip
+def test_whether_the_operator_saw_it_otherwise_is_kept_to_learn_from(action: str, verdict: str, otherwise: bool) -> None:
+    desk = Desk(Judge(Judgement(None, None, None, None)), mode="operator")
+    for _ in range(8):
+        desk.session.on_score(-9.0, Chunk(np.zeros(1280, np.int16), 0, CHUNK_S, 0.0, desk.now), desk.now)
+    assert desk.session.call.state == "deepfake-likely"
+    desk.examiner.press(desk.session, desk.now, action, who="ana", verdict=verdict)
+    desk.examiner.forget(desk.session, desk.now)
+    assert [outcome["overridden"] for outcome in desk.outcomes] == [otherwise]

@@ -53,6 +53,7 @@ class Watch:
     asked: list[str] = field(default_factory=list)  # challenges put to the caller
     playing: Player | None = None  # where a prompt was begun
     before: Verdict | None = None  # the tag when the first question was asked, or the operator decided
+    overridden: bool = False  # the operator decided otherwise than the tag stood
     baseline: float | None = None  # the call's log-likelihood ratio when the standing question was asked
 
 
@@ -87,7 +88,7 @@ class Examiner:
         if self._config.mode == "off":
             return
         watch = Watch(session, line, player or (lambda: None), known_language(language) or self._settings.language)
-        can_play = self._pack is not None and player is not None
+        can_play = self._pack is not None and self._pack.speaks(watch.language) and player is not None
         ask = partial(self._question, watch)
         watch.examination = Examination(self._config, ask, self._chunk_s, can_play=can_play)
         self._watches[id(session)] = watch
@@ -179,6 +180,7 @@ class Examiner:
             elif isinstance(step, Conclude):
                 verdict = Verdict(step.verdict) if step.verdict else None
                 watch.before = watch.before or watch.session.call.state
+                watch.overridden |= verdict not in (None, watch.session.call.state)
                 watch.session.on_examined(step.llr, step.reasons, verdict, now)
 
     def _note(self, watch: Watch, record: Mapping[str, Any]) -> None:
@@ -260,7 +262,7 @@ class Examiner:
         call = watch.session.call
         return {
             "call_id": call.info.call_id, "leg": call.info.leg, "before": str(watch.before), "after": str(call.state),
-            "llr": call.llr, "overridden": "operator-override" in call.tag().reasons, "asked": list(watch.asked),
+            "llr": call.llr, "overridden": watch.overridden, "asked": list(watch.asked),
             "examination": watch.examination.record(),
         }  # fmt: skip
 
