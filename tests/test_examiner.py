@@ -28,16 +28,20 @@ CHUNK_S = 0.16
 
 class Player:
     def __init__(self) -> None:
-        self.playing = False
+        self.playing = self.stopped = False
+        self.until = 0.0
         self.played: list[np.ndarray] = []
 
     def play(self, samples: np.ndarray, rate: int, now: float) -> float:
         self.played.append(samples)
-        self.playing = True
-        return now + len(samples) / rate
+        self.playing, self.until = True, now + len(samples) / rate
+        return self.until
 
     def stop(self) -> None:
-        self.playing = False
+        self.playing, self.stopped = False, True
+
+    def look(self, now: float) -> None:
+        self.playing = self.playing and now < self.until
 
 
 class Pack:
@@ -99,6 +103,8 @@ class Desk:
             self.now += CHUNK_S
             self.session.observer(Chunk(samples, self.index, CHUNK_S if level > 1000 else 0.0, 0.0, self.now), self.now)
             self.index += 1
+            if self.player is not None:
+                self.player.look(self.now)
             self.examiner.tick(self.now)
 
     def settle(self) -> None:
@@ -394,3 +400,20 @@ def test_whether_the_operator_saw_it_otherwise_is_kept_to_learn_from(action: str
     desk.examiner.press(desk.session, desk.now, action, who="ana", verdict=verdict)
     desk.examiner.forget(desk.session, desk.now)
     assert [outcome["overridden"] for outcome in desk.outcomes] == [otherwise]
+
+
+@pytest.mark.parametrize(("late", "cut"), [(1.0, False), (60.0, True)])
+def test_a_prompt_that_a_busy_loop_delays_is_heard_to_its_end_within_reason(late: float, cut: bool) -> None:
+    class Slow(Player):
+        def play(self, samples: np.ndarray, rate: int, now: float) -> float:
+            until = super().play(samples, rate, now)
+            self.until += late
+            return until
+
+    player = Slow()
+    desk = Desk(Judge(Judgement(None, None, None, None)), player=player)
+    desk.examiner.press(desk.session, desk.now, "ask")
+    desk.hear(20, 1.76)
+    assert (desk.record["state"], player.playing) == ("asked", True)
+    desk.hear(20, 2.0)
+    assert (desk.record["state"], player.playing, player.stopped) == ("answering", False, cut)

@@ -36,6 +36,7 @@ log = structlog.get_logger(__name__)
 Json = dict[str, Any]
 Soon = Callable[[Callable[[], None]], None]  # runs something on the event loop, from any thread
 Outcome = Callable[[Mapping[str, Any]], None]
+STALL_S = 2.0  # a prompt that comes later than it should by more than this is given up
 RATE, WIDE_RATE = 8000, 16000  # Hz, of prompts: for narrow lines and to know their echo by; for wide lines
 
 
@@ -145,7 +146,7 @@ class Examiner:
                 self.forget(watch.session, now)
                 continue
             due = watch.examination.next_timer()
-            if due is not None and now >= due:
+            if due is not None and now >= due and not _still_sounds(watch, now - due):
                 self._guarded(watch, partial(watch.examination.handle_timer, now), now)
 
     def close(self) -> None:
@@ -265,6 +266,12 @@ class Examiner:
             "llr": call.llr, "overridden": watch.overridden, "asked": list(watch.asked),
             "examination": watch.examination.record(),
         }  # fmt: skip
+
+
+def _still_sounds(watch: Watch, late_s: float) -> bool:
+    """A busy loop delays the prompt: it may be heard to its end, unless its player hangs."""
+    sounds = watch.examination.stage is Stage.ASKED and watch.playing is not None and watch.playing.playing
+    return sounds and late_s < STALL_S
 
 
 def _hear(watch: Watch, chunk: Chunk, now: float) -> None:
