@@ -136,6 +136,7 @@ class Examination:
         self._anew = False  # the standing question is stale: it is drawn once more before it is asked
         self._by, self._who, self._why = "policy", "", ""
         self._judgement: Judgement | None = None
+        self._early = False  # the answer in judgement was begun over the prompt
         self._reasons: tuple[str, ...] = ()
         self._now = 0.0
 
@@ -201,7 +202,7 @@ class Examination:
             self._finish(Stage.UNCLEAR, ("judge-failed",), now)
             return
         self._judgement = judgement
-        weighed = weigh(judgement)
+        weighed = weigh(judgement, early=self._early)
         self.weighed.append(weighed)
         if weighed.llr <= self._config.failed_llr:
             stage = Stage.FAILED
@@ -323,7 +324,9 @@ class Examination:
         assert self.question is not None
         self._deadline = now + self._config.judge_s
         self._move(Stage.JUDGING)
-        self._steps.append(Judge(self.question, self._listener.answer()))
+        answer = self._listener.answer()
+        self._early = answer.early
+        self._steps.append(Judge(self.question, answer))
 
     def _finish(self, stage: Stage, reasons: tuple[str, ...], now: float) -> None:
         """One question is done: conclude, or go on with another."""

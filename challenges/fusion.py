@@ -17,8 +17,8 @@ DRIFTED = -1.0  # log-likelihood ratio of "same voice" below which identity is n
 COMPLIANCE_LLR = (-1.6, 0.8)  # evidence of a task surely not done, and surely done: a converter can do many tasks
 REALISM_WEIGHT, REALISM_LIMIT = 0.5, 1.5
 DRIFT_WEIGHT, DRIFT_LIMIT = 0.4, 1.5
-IDENTITY_WEIGHT, IDENTITY_LIMITS = 0.6, (-2.0, 0.5)
-LIMITS = (-2.5, 2.0)  # of one answer
+IDENTITY_WEIGHT, IDENTITY_LIMITS = 1.0, (-2.0, 0.5)
+LIMITS = (-2.0, 2.0)  # of one answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +40,16 @@ class Weighed:
     reasons: tuple[str, ...]
 
 
-def weigh(judgement: Judgement) -> Weighed:
-    """The evidence of one answer. Nothing measured: no evidence."""
+def weigh(judgement: Judgement, *, early: bool = False) -> Weighed:
+    """The evidence of one answer. Nothing measured: no evidence.
+
+    What was begun while the prompt was playing may be an answer to an older question: it can clear, but not accuse.
+    """
     parts = [_compliance(judgement.compliance), _realism(judgement), _identity(judgement.identity)]
     llr = sum(part for part, _ in parts)
     reasons = tuple(reason for _, reason in parts if reason)
-    return Weighed(min(max(llr, LIMITS[0]), LIMITS[1]), (*reasons, *judgement.reasons))
+    low = 0.0 if early else LIMITS[0]
+    return Weighed(min(max(llr, low), LIMITS[1]), (*reasons, *judgement.reasons))
 
 
 def _compliance(score: float | None) -> tuple[float, str]:

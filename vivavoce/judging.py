@@ -64,7 +64,7 @@ class Judges:
         if question.challenge.key not in MAY_BE_SOFT and loudness(answer.before) - loudness(answer.samples) > NOBODY_DB:
             return Judgement(None, None, baseline, None, ("cannot-tell",))
         compliance = self._compliance(question, answer, line)
-        realism = self._realism(answer.samples) if question.challenge.verifier != "bursts" else None
+        realism = None if question.challenge.verifier in UNLIKE_SPEECH else self._realism(answer.samples)
         identity = self._identity(question, answer)
         reasons = ("line-limited",) if compliance.reason == "line-limited" else ()
         if compliance.score is None and not reasons:
@@ -108,6 +108,7 @@ class Judges:
         return self.same(answer.before, answer.samples)
 
 
+UNLIKE_SPEECH = frozenset({"bursts", "voicing"})  # claps and whispers: the detector has learned from voiced speech
 VOICE_CHANGING = frozenset(
     {"whisper", "sing", "high-pitch", "low-pitch", "hold-nose", "cup-mouth", "cough-whistle", "clap", "crosstalk"}
 )

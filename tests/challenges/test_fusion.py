@@ -53,3 +53,8 @@ def test_more_of_the_task_is_never_worse(one: float, other: float) -> None:
 @pytest.mark.parametrize("share", [0.4, 0.5, 0.6])
 def test_a_task_half_done_says_nothing(share: float) -> None:
     assert weigh(Judgement(share, None, None, None)).llr == 0.0
+
+
+def test_an_answer_over_the_prompt_may_clear_but_not_accuse() -> None:
+    assert weigh(Judgement(0.0, -3.0, 0.0, -4.0), early=True).llr == 0.0
+    assert weigh(Judgement(1.0, None, None, None), early=True).llr == weigh(Judgement(1.0, None, None, None)).llr
