@@ -33,7 +33,7 @@ NOISY_DB = 6.0  # between the loud and the quiet blocks of an answer; below it n
 SILENT_DBFS = -55.0  # nothing stands out of silence either, but that is an answer: none
 BLOCK = 160  # samples: 20 ms
 SKIP = 1e-8  # probability of leaving out a drawn word in the second reading
-WEIGHTS = (1.9, 2.1, 2.8, -3.4)  # of share, purity and share laid over, and the constant: logistic regression
+WEIGHTS = (5.7, 3.3, -4.8)  # of agreement and share laid over, and the constant: logistic regression, both sides weighed alike
 SETTINGS: Mapping[str, Any] = {  # beams: half the time of the defaults, no word more wrong
     "lm": None, "samprate": 16000, "loglevel": "FATAL", "bestpath": False, "wip": 0.3,
     "beam": 1e-40, "pbeam": 1e-40, "wbeam": 1e-25,
@@ -133,8 +133,8 @@ def score(words: Sequence[str], read: Sequence[str], laid: Sequence[str]) -> flo
     """Compliance in [0, 1] from what was read freely and which of the drawn words could be laid over the answer."""
     if not words:
         return 1.0
-    found = len(in_order(words, read))
-    measures = (found / len(words), found / max(1, len(read)), len(laid) / len(words), 1.0)
+    agreement = 2 * len(in_order(words, read)) / (len(words) + len(read))  # Dice: words left out and words beside count alike
+    measures = (agreement, len(laid) / len(words), 1.0)
     return 1 / (1 + math.exp(-sum(weight * measure for weight, measure in zip(WEIGHTS, measures, strict=True))))
 
 
