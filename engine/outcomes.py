@@ -25,7 +25,10 @@ RETRY_S = 2.0
 
 
 class Outcomes:
-    """Writes outcomes in the order they came. `add` is a plain call and never blocks."""
+    """Writes outcomes in the order they came; twice, where Redis wrote one and its answer was lost.
+
+    `add` is a plain call and never blocks.
+    """
 
     def __init__(self, url: str) -> None:
         self._redis: Redis = Redis.from_url(url, socket_timeout=2.0, socket_connect_timeout=2.0)
