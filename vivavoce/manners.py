@@ -79,7 +79,7 @@ def pitched(samples: Samples, ratio: float | Callable[[Floats], Floats]) -> Samp
 
 def _marks(source: Floats) -> NDArray[np.int64]:
     """One mark per period where voiced: at the wave's highest point near where the phase of F0 comes round."""
-    f0, _ = world_pitch(source)
+    f0, _ = _pyworld().harvest(source / 32768, RATE, f0_floor=60.0, frame_period=1000 * FRAME_S)  # sturdier than dio
     track = np.interp(np.arange(len(source)) / RATE, np.arange(len(f0)) * FRAME_S, f0)
     marks: list[int] = []
     at = 0
