@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from challenges.answer import ECHO_BLOCKS, ECHO_LIKENESS, Listener, ListenerConfig, envelope, likeness, packed, unpacked
@@ -82,6 +82,7 @@ def test_silence_is_no_answer() -> None:
     assert not listener.answered((1.0, 5.0))
 
 
+@settings(deadline=None)
 @given(st.integers(1, 32767), st.integers(0, 2**31))
 def test_what_is_kept_small_comes_back_close(peak: int, seed: int) -> None:
     samples = np.random.default_rng(seed).integers(-peak, peak + 1, 200).astype(np.int16)
