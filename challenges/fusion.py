@@ -1,8 +1,9 @@
 """From what was measured of an answer to evidence: one log-likelihood ratio with its reasons.
 
 Three questions are asked apart: was the task done, does the answer sound alive, is it the voice from before. Each
-answer's weight is bounded, so that no single failure can accuse and no single success can clear: a failed task is what
-a stammerer, a stranger to the language and a bad line produce too. Weights are fitted by `vivavoce evaluate-challenges`.
+answer's weight is bounded, so that no single failure accuses a voice that sounded neutral until then, and no single
+success clears a suspicious one: a failed task is what a stammerer, a stranger to the language and a bad line produce
+too. The weights were set by hand on dev, with `vivavoce evaluate-challenges`.
 """
 
 from __future__ import annotations
