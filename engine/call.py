@@ -209,6 +209,11 @@ class Call:
         return self._policy.llr
 
     @property
+    def sound_llr(self) -> float | None:
+        """`llr` of the sound alone, without examined answers."""
+        return self._policy.sound_llr
+
+    @property
     def judged_llr(self) -> float | None:
         """`llr` once it rests on enough speech for a verdict."""
         return self._policy.llr if self._policy.speech_s >= self._config.policy.min_speech_s else None

@@ -189,7 +189,7 @@ class Examiner:
         self._hush(watch)
         if record["state"] == Stage.ASKED:
             watch.before = watch.before or watch.session.call.state
-            watch.baseline = watch.session.call.llr
+            watch.baseline = watch.session.call.sound_llr
             if record["challenge"] not in watch.asked:
                 watch.asked.append(record["challenge"])
 

@@ -185,7 +185,7 @@ class Rehearsal:
         for step in self._exam.steps():
             if isinstance(step, Play):
                 self._out.told.append(Told(step.question.challenge.key))
-                self._baseline = self._call.llr
+                self._baseline = self._call.sound_llr
                 self._exam.prompt_started(self._now + PROMPT_S, np.zeros(FRAME, np.int16), self._now)
             elif isinstance(step, Judge):
                 self._judge(step)

@@ -150,3 +150,11 @@ def test_an_answer_is_no_verdict_before_there_is_speech_for_one() -> None:
     spoken(policy, 0.0)
     assert policy.llr == pytest.approx(2.0)
     assert policy.verdict is Verdict.HUMAN_LIKELY, "the evidence waited for it"
+
+
+def test_what_the_sound_says_is_told_apart_from_what_answers_added() -> None:
+    policy = Policy(PolicyConfig(deepfake_llr=-2.0, human_llr=1.0))
+    assert policy.sound_llr is None
+    spoken(policy, -1.0)
+    policy.examine(-1.5)
+    assert policy.sound_llr == pytest.approx(-1.0)
