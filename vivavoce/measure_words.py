@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from challenges.catalogue import CATALOGUE
 from challenges.content import Question, draw
+from challenges.fusion import FAILED_TASK
 from challenges.languages import load
 from challenges.words import Heard, Recogniser
 from engine.audio import Samples
@@ -38,7 +39,7 @@ VOICES = ("en-us", "en-us+f2", "en-us+m7", "en-us+Alex", "en-us+Linda", "en-gb-x
 SPEEDS = (130, 150, 175, 200)  # words per minute
 PER_VOICE = 3  # answers of each kind
 OTHERS = 2  # other questions that the same sound is judged by
-THRESHOLD = 0.5
+THRESHOLD = FAILED_TASK  # below it the policy takes the task for not done
 RATE = 8000
 
 
