@@ -11,6 +11,7 @@ import pytest
 
 from challenges.examination import Conclude, ExaminationConfig, Judge, Play, Press, Record, Stage
 from challenges.fusion import Judgement
+from engine.audio import Chunk
 from tests.challenges.exam import Caller
 from tests.test_examiner import Desk, Player
 from tests.test_examiner import Judge as Judge_
@@ -222,14 +223,16 @@ def test_the_baseline_is_the_evidence_from_before_the_question() -> None:
             return super().judge(*parts)
 
     desk = Desk(Noting(Judgement(0.9, None, None, None)), player=Player())
-    desk.session.call.receive_examination(-1.25, ())
+    heard = Chunk(np.zeros(1280, np.int16), 0, 0.16, 0.0, desk.now)
+    desk.session.call.receive_score(-1.25, heard, desk.now)
+    desk.session.call.receive_examination(-1.0, ())  # an earlier answer's worth is no part of the sound
     desk.examiner.press(desk.session, desk.now, "ask")
     desk.hear(20, 2.0)
-    desk.session.call.receive_examination(-2.0, ())  # what the answer's own sound adds
+    desk.session.call.receive_score(-9.0, heard, desk.now)  # what the answer's own sound adds
     desk.hear(2000, 4.0)
     desk.hear(20, 2.0)
     desk.settle()
-    assert given == [-1.25]
+    assert given == [pytest.approx(-1.25)]
 
 
 def test_a_slow_judge_s_time_is_not_taken_from_the_next_question() -> None:
