@@ -35,10 +35,11 @@ Answer = tuple[Samples, Samples | None]  # (answer, plain speech of the same per
 
 def measure_all(
     people: Sequence[Person], stock: Stock, noises: Sequence[Samples], snr_db: float, seed: int,
+    keys: Sequence[str] = (),
 ) -> dict[str, Json]:  # fmt: skip
-    """A row per challenge. `people` include those whose recordings need their own plain speech beside them."""
+    """A row per challenge of `keys` (default: all). `people` include those of the recordings, for their plain speech."""
     rows: dict[str, Json] = {}
-    names = [*CATALOGUE, HUM]
+    names = list(keys) or [*CATALOGUE, HUM]
     with tqdm(total=len(names), unit="task", desc="compliance", file=sys.stderr) as bar:
         for name in names:
             challenge = CATALOGUE["sing" if name == HUM else name]

@@ -38,7 +38,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--people", type=int, default=8, metavar="N", help="so many of them, drawn at random (default: %(default)s)")
     add("--part", action="append", choices=PARTS, help="may be repeated (default: both)")
     add("--caller", action="append", choices=CHOICES, help="may be repeated (default: all)")
-    add("--challenge", action="append", metavar="NAME", help="first question; may be repeated (default: the line's pool)")
+    add(
+        "--challenge",
+        action="append",
+        metavar="NAME",
+        help="only this; may be repeated (default: the line's pool, of compliance all)",
+    )
     add("--line", default="narrowband", metavar="LINE", help=f"one of {', '.join(LINES)} (default: %(default)s)")
     add("--snr", type=float, default=15.0, metavar="DB", help="of the noise on the line (default: %(default)s)")
     add("--seed", type=int, default=0, metavar="N", help="everything drawn hangs on it (default: %(default)s)")
@@ -63,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
             raise ValueError(f"a {args.line} line does not carry the challenge {key}: see --line")
     if not available():
         raise ValueError("answers cannot be measured: pip install 'vivavoce[examine]'")
-    found = _measure(args, keys or [challenge.key for challenge in pool(line)])
+    found = _measure(args, keys)
     print(json.dumps(found, indent=1) if args.json else _text(found))
     return 0
 
@@ -90,9 +95,10 @@ def _measure(args: argparse.Namespace, keys: Sequence[str]) -> dict[str, Any]:
     }
     if "compliance" in parts:
         everybody = [*people, *caller_stock.read_recorded(args.corpus, stock)]
-        report["compliance"] = compliance_trials.measure_all(everybody, stock, noises, args.snr, args.seed)
+        report["compliance"] = compliance_trials.measure_all(everybody, stock, noises, args.snr, args.seed, keys)
     if "calls" in parts:
         names = args.caller or [name for name in CHOICES if name != "neural-converter" or stock.neural is not None]
+        keys = keys or [challenge.key for challenge in pool(by_line(args.line))]
         rules = _rules(args, load_settings(None, os.environ, [f"model.path={args.model}"] if args.model else []))
         trials = list(challenge_trials.rehearse_all(people, stock, keys, names, rules, noises, args.snr, args.seed))
         report["callers"] = challenge_trials.figures(trials)

@@ -156,19 +156,26 @@ async def test_the_records_tell_the_story_in_order(stories: dict[str, Story], na
     assert len({by_name(key).family for key in asked}) == len(asked), "the second question is of another family"
 
 
+def judged_of(story: Story) -> list[dict[str, Any]]:
+    """What was judged; on a machine that has no time for a judge, an answer may be left unclear."""
+    ends = [exam for exam in story.exams if exam["state"] in ("passed", "failed", "unclear")]
+    return [exam for exam in ends if exam["reasons"] != ["judge-failed"]]
+
+
 async def test_who_does_the_task_is_found_to_have_done_it(stories: dict[str, Story]) -> None:
-    judged = [exam for exam in stories["honest"].exams if exam["state"] in ("passed", "failed", "unclear")]
+    judged = judged_of(stories["honest"])
     assert judged
     for exam in judged:
-        assert exam["compliance"] is not None, exam
+        assert exam["compliance"] is not None, (exam["state"], exam["reasons"], exam["realism"])
         assert exam["compliance"] > 0.5, exam
         assert "non-compliance" not in exam["reasons"]
 
 
 async def test_who_talks_of_something_else_has_not_done_it_and_is_asked_another(stories: dict[str, Story]) -> None:
     story = stories["refuser"]
-    judged = [exam for exam in story.exams if exam["state"] in ("passed", "failed", "unclear")]
-    assert len(judged) == 2
+    judged = judged_of(story)
+    assert story.states.count("asked") == 2
+    assert judged
     assert all(exam["compliance"] < 0.35 and "non-compliance" in exam["reasons"] for exam in judged), judged
     assert story.told[-1]["tag"] != "human-likely"
 
