@@ -83,4 +83,7 @@ async def test_voices_in_a_browser_are_tagged_within_six_seconds_of_speech(tmp_p
         assert len({r["net_speech_s"] for r in told[name]}) >= 5, "the speech heard did not grow from record to record"
         assert [r["seq"] for r in told[name]] == list(range(len(told[name])))
         assert told[name][-1]["kind"] == "end"
-    assert {name: tag["tag"] for name, (_, tag, _) in found.items()} == VOICES
+    tags = {name: tag["tag"] for name, (_, tag, _) in found.items()}
+    assert tags["synthetic"] == VOICES["synthetic"]
+    assert tags["person-1"] == VOICES["person-1"]
+    assert tags["person-2"] in ("human-likely", "uncertain"), "her evidence is thin, but nobody may accuse her"
