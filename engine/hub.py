@@ -19,6 +19,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from engine.tasks import end
+
 log = structlog.get_logger(__name__)
 
 BLOCK_MS = 1000
@@ -87,9 +89,7 @@ class Hub:
 
     async def aclose(self) -> None:
         self._closing = True
-        while self._task is not None and not self._task.done():
-            self._task.cancel()  # redis-py takes a cancellation that comes while it connects for a time-out: say it again
-            await asyncio.wait([self._task], timeout=0.1)
+        await end(self._task)
         for client in self._clients:
             client.overrun = True
             client._ready.set()

@@ -16,6 +16,8 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from engine.tasks import end
+
 log = structlog.get_logger(__name__)
 
 STREAM = "vivavoce:outcomes"
@@ -47,9 +49,7 @@ class Outcomes:
 
     async def aclose(self) -> None:
         """Write what waits, if Redis answers, and stop."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await end(self._task)
         try:
             while self._waiting:
                 await self._write(self._waiting[0])

@@ -27,6 +27,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from engine.events import Tag
 from engine.spool import Record, Spool
+from engine.tasks import end
 
 log = structlog.get_logger(__name__)
 
@@ -115,8 +116,7 @@ class Publisher:
         if self._task is not None:
             done, _ = await asyncio.wait([self._task], timeout=timeout_s)
             if not done:
-                self._task.cancel()
-                await asyncio.gather(self._task, return_exceptions=True)
+                await end(self._task)
         if len(self.spool):
             log.warning("records not delivered to Redis", count=len(self.spool))
         await self._redis.aclose()
