@@ -105,7 +105,9 @@ async def examine(folder: Path, redis_url: str, pack: PromptPack) -> tuple[str, 
         await caller.press("Enter")
         await caller.wait_for(f"{text('.strip.call')}.includes('You hung up')")
         assert not [*complaints(operator), *complaints(caller)]
-        await asyncio.sleep(0.3)
+        async with asyncio.timeout(10):
+            while (await service.ask("GET", "/v1/calls"))["calls"]:
+                await asyncio.sleep(0.05)
     return call_id, read, heard
 
 
