@@ -21,6 +21,7 @@ Floats = NDArray[np.float64]
 BLOCK = 160  # samples: envelopes have one value every 20 ms
 FLOOR_CHUNKS = 64  # how many chunks back the line's noise is taken from: 10 s
 STANDS_OUT_DB = 7.0  # above that noise
+INAUDIBLE_DB = 30.0  # -60 dBFS: what stands out of a muted or gated line's digital silence need not be sound
 ECHO_BLOCKS = 40  # the last 0.8 s are compared
 ECHO_LAGS = (-10, 40)  # blocks: an echo comes back within 0.8 s; clocks may differ by 0.2 s
 QUIET_DB = 20.0  # of an envelope of nothing
@@ -178,7 +179,7 @@ class Listener:
         level = 10 * float(np.log10(np.dot(wide, wide) / len(wide) + 1.0))
         self._levels.append(level)
         floor = float(np.percentile(self._levels, 15))
-        return chunk.speech_s > 0.3 * self._chunk_s or level > max(floor + STANDS_OUT_DB, 20.0)
+        return chunk.speech_s > 0.3 * self._chunk_s or level > max(floor + STANDS_OUT_DB, INAUDIBLE_DB)
 
     def _is_echo(self) -> bool:
         """Also while there is too little to tell by: an answer that early is none."""

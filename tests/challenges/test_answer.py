@@ -82,6 +82,18 @@ def test_silence_is_no_answer() -> None:
     assert not listener.answered((1.0, 5.0))
 
 
+def test_the_noise_of_a_line_that_was_muted_is_neither_an_early_answer_nor_an_answer() -> None:
+    listener = Listener(ListenerConfig(), CHUNK_S)
+    listener.begin_prompt()
+    for level in [0] * 20 + [20] * 10:
+        listener.receive_chunk(chunk(level))
+    assert not listener.barged_in
+    listener.begin_answer()
+    for _ in range(10):
+        listener.receive_chunk(chunk(20))
+    assert not listener.begun
+
+
 @settings(deadline=None)
 @given(st.integers(1, 32767), st.integers(0, 2**31))
 def test_what_is_kept_small_comes_back_close(peak: int, seed: int) -> None:
