@@ -76,7 +76,7 @@ class ExaminationConfig:
     listener: ListenerConfig = field(default_factory=ListenerConfig)
     speak_s: float = 30.0  # an operator who speaks the question has so long
     judge_s: float = 5.0  # a judge that takes longer has failed
-    passed_llr: float = 1.0  # of one answer: at or above it is passed
+    passed_llr: float = 0.5  # of one answer: at or above it is passed; a task done well enough alone reaches it
     failed_llr: float = -1.0
 
 

@@ -371,3 +371,15 @@ def test_an_answer_after_the_key_cut_the_prompt_off_is_not_taken_for_the_rest_of
     caller.hear("quiet", 1.6)
     (judge,) = [step for step in caller.steps if isinstance(step, Judge)]
     assert judge.answer.sound_s == pytest.approx(3.0, abs=0.1)
+
+
+def test_a_whisper_well_done_is_passed_though_nothing_else_can_be_judged_of_it() -> None:
+    caller = Caller()
+    caller.hear("speech", 4.0)
+    caller.suspect()
+    caller.prompt(1.0)
+    caller.hear("quiet", 1.6)
+    caller.hear("whisper", 3.0)
+    caller.hear("quiet", 1.6)
+    caller.judged(compliance=0.97)
+    assert "passed" in caller.states
