@@ -245,3 +245,19 @@ def test_a_slow_judge_s_time_is_not_taken_from_the_next_question() -> None:
     desk.settle()
     assert desk.record["state"] == "asked"
     assert desk.record["deadline_s"] == pytest.approx(1.3, abs=0.05), "a second of prompt and its echo's tail"
+
+
+def test_what_was_proposed_and_never_asked_may_still_be_asked() -> None:
+    """Two challenges in the pool: the operator prefers the one that was not proposed, and the other is left for later."""
+    desk = Desk(Judge_(Judgement(0.5, None, None, None)), mode="operator", player=Player())
+    desk.hear(2000, 3.0)
+    desk.session.call.receive_examination(-9.0, ())
+    for _ in range(40):
+        desk.session.call.receive_score(-5.0, Chunk(np.zeros(1280, np.int16), 0, 0.16, 0.0, desk.now), desk.now)
+    desk.hear(2000, 0.5)
+    assert desk.record["state"] == "proposed"
+    proposed = desk.record["challenge"]
+    (other,) = {"sing", "whisper"} - {proposed}
+    desk.examiner.press(desk.session, desk.now, "ask", challenge=other)
+    desk.examiner.press(desk.session, desk.now, "skip")
+    assert (desk.record["state"], desk.record["challenge"]) == ("proposed", proposed)

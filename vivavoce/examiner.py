@@ -126,7 +126,7 @@ class Examiner:
         if watch is None:
             return None
         key = by_name(challenge).key if challenge else None
-        standing = watch.language
+        standing, proposed = watch.language, _proposed(watch.examination)
         watch.language = language or standing
         try:
             watch.examination.press(
@@ -135,6 +135,8 @@ class Examiner:
         except ValueError:
             watch.language = standing
             raise
+        if action == Press.ASK and proposed and key not in (None, proposed):
+            watch.drawn.remove(proposed)  # nobody heard it: it may be asked later
         self._act(watch, now)
         return watch.examination.record(now)
 
@@ -272,6 +274,12 @@ def _still_sounds(watch: Watch, late_s: float) -> bool:
     """A busy loop delays the prompt: it may be heard to its end, unless its player hangs."""
     sounds = watch.examination.stage is Stage.ASKED and watch.playing is not None and watch.playing.playing
     return sounds and late_s < STALL_S
+
+
+def _proposed(examination: Examination) -> str:
+    """The challenge that waits for the operator; "" without one."""
+    question = examination.question
+    return question.challenge.key if question is not None and examination.stage is Stage.PROPOSED else ""
 
 
 def _hear(watch: Watch, chunk: Chunk, now: float) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import shutil
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -99,9 +100,10 @@ async def record_of(service: Service, call_id: str) -> dict[str, Any]:
 
 async def until(service: Service, call_id: str, *states: str, seconds: float = 30.0) -> dict[str, Any]:
     """The examination's record once it is in one of `states`."""
-    async with asyncio.timeout(seconds):
-        while (record := await record_of(service, call_id))["state"] not in states:
-            await asyncio.sleep(0.1)
+    deadline = time.monotonic() + seconds
+    while (record := await record_of(service, call_id))["state"] not in states:
+        assert time.monotonic() < deadline, f"the examination is not {' or '.join(states)}, but: {record}"
+        await asyncio.sleep(0.1)
     return record
 
 
