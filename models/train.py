@@ -108,8 +108,7 @@ class Trainer:
         torch.set_num_threads(config.threads)
         torch.manual_seed(config.seed)
         self.config, self.sampler, self.dev, self.folder = config, sampler, dev, folder
-        start = load_averaged(Path(config.start)) if config.start else StreamingConformer(ModelConfig(**config.model))
-        self.model = start.to(config.device)
+        self.model = (begun_with(config) if config.start else StreamingConformer(shape_of(config.model))).to(config.device)
         self.teachers = [load_averaged(Path(path)).to(config.device) for path in config.teachers]
         self.model.head.dropout.p = config.head_dropout
         self.averaged = copy.deepcopy(self.model).eval()
@@ -129,10 +128,11 @@ class Trainer:
             running += 0.02 * (self.train_step() - running)
             bar.update()
             bar.set_postfix(loss=f"{running:.3f}", refresh=False)
-            if self.step % self.config.save_every == 0 or self.step == self.config.steps:
-                self.save(self.folder / "last.pt")
-            if self.dev and (self.step % self.config.judge_every == 0 or self.step == self.config.steps):
+            last = self.step == self.config.steps
+            if self.dev and (self.step % self.config.judge_every == 0 or last):
                 self.judge(running)
+            if self.step % self.config.save_every == 0 or last:
+                self.save(self.folder / "last.pt")  # after judging, so that a resumed run knows the best so far
         bar.close()
         best = self.folder / "best.pt"
         return best if best.is_file() else self.folder / "last.pt"
@@ -206,7 +206,7 @@ class Trainer:
     def resume(self, path: Path) -> None:
         """Go on from a checkpoint. ValueError when it belongs to another model."""
         found = torch.load(path, map_location=self.config.device, weights_only=False)
-        if found["config"]["model"] != dict(self.config.model):
+        if shape_of(found["config"]["model"]) != shape_of(self.config.model):
             raise ValueError(f"{path} holds a model of another shape; train into an empty folder")
         self.model.load_state_dict(found["model"])
         self.averaged.load_state_dict(found["averaged"])
@@ -248,10 +248,23 @@ def frame_scorer(model: StreamingConformer, device: str = "cpu") -> Any:
     return score
 
 
+def shape_of(model: Mapping[str, Any]) -> ModelConfig:
+    """The shape that a recipe or a checkpoint names. TOML has lists where a dataclass has tuples; both are one shape."""
+    return ModelConfig(**{key: tuple(value) if isinstance(value, list) else value for key, value in model.items()})
+
+
+def begun_with(config: TrainConfig) -> StreamingConformer:
+    """The averaged weights of `config.start`. ValueError when they are of another shape than the recipe's model."""
+    start = load_averaged(Path(config.start))
+    if start.config != shape_of(config.model):
+        raise ValueError(f"{config.start} holds a model of another shape than this recipe's")
+    return start
+
+
 def load_averaged(path: Path) -> StreamingConformer:
     """The averaged weights of a checkpoint, in evaluation mode, on the CPU."""
     found = torch.load(path, map_location="cpu", weights_only=False)
-    model = StreamingConformer(ModelConfig(**found["config"]["model"]))
+    model = StreamingConformer(shape_of(found["config"]["model"]))
     model.load_state_dict(found["averaged"])
     return model.eval()
 
@@ -268,4 +281,9 @@ def average_checkpoints(paths: Sequence[Path]) -> StreamingConformer:
 
 
 def shortened(config: TrainConfig, steps: int | None) -> TrainConfig:
-    return config if steps is None else replace(config, steps=steps, warmup=min(config.warmup, max(1, steps // 10)))
+    """The recipe with so many steps. Fewer than it has shorten warm-up and ease too, or training would end in them."""
+    if steps is None:
+        return config
+    share = min(1.0, steps / config.steps)
+    ease = (round(config.ease[0] * share), round(config.ease[1] * share))
+    return replace(config, steps=steps, ease=ease, warmup=min(config.warmup, max(1, steps // 10)))

@@ -20,7 +20,7 @@ from models.dataset import FRAME, SPEEDS, Batch, BatchConfig, Sampler, cut, resa
 from models.objective import LossConfig, MaskConfig, band_masks, frame_weights, loss_of, taught_loss, training_views
 from models.selection import Dev, speech_mean
 from models.store import AudioStore
-from models.train import TrainConfig, Trainer, ease_at, frame_scorer, load_averaged, load_config, rate_at
+from models.train import TrainConfig, Trainer, ease_at, frame_scorer, load_averaged, load_config, rate_at, shortened
 
 TINY = {"bands": 24, "channels": (4, 4), "width": 16, "blocks": 1, "heads": 2, "expansion": 2, "history": 16,
         "kernel": 5, "hidden": 8, "dropout": 0.0}  # fmt: skip
@@ -234,6 +234,37 @@ def test_a_checkpoint_of_another_shape_is_refused(store: AudioStore, tmp_path: P
     other = config(model={**TINY, "width": 32})
     with pytest.raises(ValueError, match="another shape"):
         Trainer(other, sampler(store), None, tmp_path / "run").run()
+    with pytest.raises(ValueError, match="another shape than this recipe's"):
+        Trainer(replace(other, start=str(tmp_path / "run/last.pt")), sampler(store), None, tmp_path / "other")
+
+
+def test_a_shape_of_lists_is_the_shape_of_tuples(store: AudioStore, tmp_path: Path) -> None:
+    """A recipe has lists; checkpoints of earlier code have tuples, or leave out what is the default."""
+    tuples, lists = {**TINY, "channels": (4, 4)}, {**TINY, "channels": [4, 4], "memory_s": 6.0}
+    Trainer(config(model=tuples), sampler(store), None, tmp_path / "run").run()
+    resumed = Trainer(config(model=lists), sampler(store), None, tmp_path / "run")
+    resumed.run()
+    assert resumed.step == 6
+    assert load_averaged(tmp_path / "run/last.pt").config == ModelConfig(**TINY)  # type: ignore[arg-type]
+
+
+def test_a_resumed_run_knows_the_best_so_far(store: AudioStore, tmp_path: Path) -> None:
+    """Stopped after a look at dev, a worse checkpoint later must not pass for the best one."""
+    clips = fill(AudioStore(tmp_path / "dev"), people=8)
+    dev = Dev(AudioStore(tmp_path / "dev"), clips, [])
+    first = Trainer(config(steps=3, judge_every=3), sampler(store), dev, tmp_path / "run")
+    first.run()
+    second = Trainer(config(steps=3, judge_every=3), sampler(store), dev, tmp_path / "run")
+    second.run()
+    assert second.best == first.best > 0
+
+
+def test_fewer_steps_than_the_recipe_has_shorten_what_comes_before() -> None:
+    recipe = TrainConfig(steps=4000, warmup=150, ease=(100, 1000))
+    short = shortened(recipe, 1200)
+    assert (short.steps, short.warmup, short.ease) == (1200, 120, (30, 300))
+    assert shortened(recipe, 8000).ease == (100, 1000)
+    assert shortened(recipe, None) == recipe
 
 
 def test_training_learns_what_there_is_to_learn(store: AudioStore, tmp_path: Path) -> None:
