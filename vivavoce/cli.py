@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "prompts": ("vivavoce.prompts", "make and check the spoken prompts that callers are asked with"),
     "data": ("vivavoce.data", "look at a data set on disk: what is there, and what is wrong"),
     "train": ("vivavoce.train", "train the detector from a corpus (extra: train)"),
+    "train-vocoder": ("vivavoce.train_vocoder", "train a vocoder whose copies the detector learns from (extra: train)"),
     "evaluate": ("vivavoce.evaluate", "measure a model on a corpus split: EER, AUROC, minDCF, Cllr"),
     "evaluate-identity": ("vivavoce.evaluate_identity", "measure the voice model: EER of one person against others"),
     "evaluate-challenges": (
