@@ -10,61 +10,22 @@ reason, never to a caller left hanging, and never counts against the caller.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from challenges.answer import Answer, Listener, ListenerConfig
+from challenges import keys
+from challenges.answer import Listener, ListenerConfig
 from challenges.content import Question
 from challenges.fusion import Judgement, Weighed, weigh
+from challenges.stages import RUNNING, TRANSITIONS, Conclude, Judge, Play, Press, Record, Stage, Step, table
 from engine.audio import Chunk
 
 Samples = NDArray[np.int16]
 
-
-class Stage(StrEnum):
-    """Where an examination stands. The last four are ends of one question, `over` of the whole."""
-
-    IDLE = "idle"
-    PROPOSED = "proposed"  # suspicious; the operator may ask
-    ASKED = "asked"  # the prompt is being played or spoken
-    ANSWERING = "answering"  # the caller's turn
-    JUDGING = "judging"
-    PASSED = "passed"
-    FAILED = "failed"
-    UNCLEAR = "unclear"  # judged, and it says nothing either way
-    NO_ANSWER = "no-answer"
-    SKIPPED = "skipped"  # by the operator, or given up because something broke
-    OVER = "over"  # nothing more will be asked on this call
-
-
-class Press(StrEnum):
-    """What an operator may do at any time."""
-
-    ASK = "ask"
-    ANSWERING = "answering"  # "the caller is answering now", where the operator speaks the question
-    SKIP = "skip"
-    REPEAT = "repeat"
-    ACCEPT = "accept"  # enough: the caller is taken for a person
-    OVERRIDE = "override"
-    STOP = "stop"  # no more questions on this call
-
-
-_DONE = frozenset({Stage.PASSED, Stage.FAILED, Stage.UNCLEAR, Stage.NO_ANSWER, Stage.SKIPPED})
-_RUNNING = frozenset({Stage.ASKED, Stage.ANSWERING, Stage.JUDGING})
-TRANSITIONS: Mapping[Stage, frozenset[Stage]] = {
-    Stage.IDLE: frozenset({Stage.PROPOSED, Stage.ASKED, Stage.OVER}),
-    Stage.PROPOSED: frozenset({Stage.ASKED, Stage.SKIPPED, Stage.OVER}),
-    Stage.ASKED: frozenset({Stage.ANSWERING, Stage.SKIPPED, Stage.OVER, Stage.ASKED}),
-    Stage.ANSWERING: frozenset({Stage.JUDGING, Stage.NO_ANSWER, Stage.SKIPPED, Stage.OVER, Stage.ASKED}),
-    Stage.JUDGING: frozenset({Stage.PASSED, Stage.FAILED, Stage.UNCLEAR, Stage.SKIPPED, Stage.OVER, Stage.ASKED}),
-    **{done: frozenset({Stage.PROPOSED, Stage.ASKED, Stage.OVER}) for done in _DONE},
-    Stage.OVER: frozenset(),
-}
 
 @dataclass(frozen=True, slots=True)
 class ExaminationConfig:
@@ -80,42 +41,6 @@ class ExaminationConfig:
     failed_llr: float = -1.0
 
 
-# --- what the shell is to do -------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Play:
-    """Play this question, then call `prompt_started` or `prompt_failed`."""
-
-    question: Question
-
-
-@dataclass(frozen=True, slots=True)
-class Judge:
-    """Judge this answer off the event loop, then call `receive_judgement`."""
-
-    question: Question
-    answer: Answer
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """Publish this: the stage changed or somebody decided something."""
-
-    table: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Conclude:
-    """Add this evidence to the call's: log-likelihood ratio, natural log, high is human; or a verdict set by hand."""
-
-    llr: float
-    reasons: tuple[str, ...]
-    verdict: str = ""  # of an operator's override
-    who: str = ""
-
-
-Step = Play | Judge | Record | Conclude
 Ask = Callable[[str | None, str | None, float], Question | None]
 """(wished challenge or None, family to avoid or None, now) -> a question never asked of this caller, or None."""
 
@@ -172,13 +97,8 @@ class Examination:
         self._now = now
         if self._config.mode == "off":
             raise ValueError("examinations are switched off (examination.mode)")
-        if self.stage is Stage.OVER and press is not Press.OVERRIDE:
-            raise ValueError("this examination is over")
-        standing = self.question.challenge.key if self.question is not None else None
-        if press is not Press.ASK and None not in (challenge, standing) and challenge != standing:
-            raise ValueError(f"the question is {standing} by now")
         self._anew = anew
-        _PRESSES[press](self, now, who, why, challenge, verdict)
+        keys.apply(self, press, keys.Decision(now, who, why, challenge, verdict))
 
     def prompt_started(self, until: float, heard: Samples, now: float) -> None:
         """The prompt is being played and will have been heard at `until`; `heard` at 8 kHz is known again as echo."""
@@ -223,7 +143,7 @@ class Examination:
         if self.stage is Stage.OVER or self.stage is Stage.IDLE:
             self.stage = Stage.OVER
             return
-        if self.stage in _RUNNING:
+        if self.stage in RUNNING:
             self._move(Stage.SKIPPED, ("audio-stopped",))
         self._move(Stage.OVER)
 
@@ -351,86 +271,15 @@ class Examination:
         if target not in TRANSITIONS[self.stage]:
             raise AssertionError(f"an examination does not go from {self.stage} to {target}")
         self.stage = target
-        if target not in _RUNNING:
+        if target not in RUNNING:
             self._listener.rest()
         if reasons is not None:
             self._reasons = reasons
         self._steps.append(Record(self.record()))
 
-    # --- the operator's keys --------------------------------------------------------------------------------------
-
-    def _press_ask(self, now: float, who: str, why: str, challenge: str | None, verdict: str) -> None:
-        if self.stage in _RUNNING:
-            raise ValueError(f"a question is {self.stage} already")
-        if self.stage is Stage.PROPOSED and challenge in (None, self.question and self.question.challenge.key):
-            self._by, self._who, self._why = "operator", who, why
-            self._ask(now)
-        else:
-            self._next("operator", who, why, now, challenge)
-
-    def _press_answering(self, now: float, who: str, why: str, challenge: str | None, verdict: str) -> None:
-        if self.stage is not Stage.ASKED:
-            raise ValueError(f"nothing has been asked: the examination is {self.stage}")
-        self._by, self._who, self._why = "operator", who, why
-        self._to_answer(now)
-
-    def _press_skip(self, now: float, who: str, why: str, challenge: str | None, verdict: str) -> None:
-        if self.stage is not Stage.PROPOSED and self.stage not in _RUNNING:
-            raise ValueError(f"there is nothing to skip: the examination is {self.stage}")
-        self._by, self._who, self._why = "operator", who, why
-        self.attempt += self.stage is Stage.PROPOSED
-        self._finish(Stage.SKIPPED, ("refused",), now)
-
-    def _press_repeat(self, now: float, who: str, why: str, challenge: str | None, verdict: str) -> None:
-        if self.stage not in _RUNNING or self.question is None:
-            raise ValueError(f"there is nothing to repeat: the examination is {self.stage}")
-        self._by, self._who, self._why = "operator", who, why
-        another = f"{(int(self.question.nonce, 16) + 1) % (1 << 64):016x}"  # what is still being judged is an old answer
-        self.question = replace(self.question, expires=now + 1.0, nonce=another)
-        self.attempt -= 1
-        self._ask(now)
-
-    def _press_accept(self, now: float, who: str, why: str, challenge: str | None, verdict: str) -> None:
-        self._press_override(now, who, why, challenge, "human-likely", "operator-accepted")
-
-    def _press_override(
-        self, now: float, who: str, why: str, challenge: str | None, verdict: str, reason: str = "operator-override"
-    ) -> None:
-        if verdict not in ("human-likely", "deepfake-likely", "uncertain"):
-            raise ValueError(f'verdict "{verdict}" is none of human-likely, deepfake-likely, uncertain')
-        self._by, self._who, self._why = "operator", who, why
-        self._deadline, self._reasons = None, (*self._reasons, reason)
-        if self.stage is Stage.OVER:
-            self._steps.append(Record(self.record()))
-        else:
-            self._move(Stage.OVER)
-        self._steps.append(Conclude(0.0, (reason,), verdict, who))
-
-    def _press_stop(self, now: float, who: str, why: str, challenge: str | None, verdict: str) -> None:
-        self._by, self._who, self._why = "operator", who, why
-        if self.stage in _RUNNING:
-            self._move(Stage.SKIPPED, ("refused",))
-        self._over()
-
-
-_PRESSES: Mapping[Press, Callable[..., None]] = {
-    Press.ASK: Examination._press_ask,
-    Press.ANSWERING: Examination._press_answering,
-    Press.SKIP: Examination._press_skip,
-    Press.REPEAT: Examination._press_repeat,
-    Press.ACCEPT: Examination._press_accept,
-    Press.OVERRIDE: Examination._press_override,
-    Press.STOP: Examination._press_stop,
-}
-
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(float(value), 4)
-
-
-def table() -> str:
-    """The transitions as text, one line each."""
-    return "\n".join(f"{stage:10} -> {' | '.join(sorted(after)) or '(end)'}" for stage, after in TRANSITIONS.items())
 
 
 if __name__ == "__main__":

@@ -9,8 +9,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from challenges.examination import Conclude, ExaminationConfig, Judge, Play, Press, Record, Stage
+from challenges.examination import ExaminationConfig
 from challenges.fusion import Judgement
+from challenges.stages import Conclude, Judge, Play, Press, Record, Stage
 from engine.audio import Chunk
 from tests.challenges.exam import Caller
 from tests.test_examiner import Desk, Player

@@ -20,10 +20,11 @@ import structlog
 from challenges.answer import ListenerConfig
 from challenges.catalogue import PHONE, Line, by_name
 from challenges.content import Question, choose, draw
-from challenges.examination import Conclude, Examination, ExaminationConfig, Judge, Play, Press, Record, Stage
+from challenges.examination import Examination, ExaminationConfig
 from challenges.fusion import Judgement
 from challenges.languages import LANGUAGES
 from challenges.prompts import PromptPack
+from challenges.stages import Conclude, Judge, Play, Press, Record, Stage
 from connectors.playout import Player
 from engine.audio import Chunk
 from engine.config import Examination as ExaminationSettings

@@ -15,8 +15,9 @@ import webrtcvad
 
 from challenges.catalogue import Challenge, Line, by_name
 from challenges.content import Question, choose, draw
-from challenges.examination import Conclude, Examination, ExaminationConfig, Judge, Play, Press, Record, Stage
+from challenges.examination import Examination, ExaminationConfig
 from challenges.fusion import Judgement, weigh
+from challenges.stages import Conclude, Judge, Play, Press, Record, Stage
 from connectors.g711 import decode_mu_law, encode_mu_law
 from engine.audio import AudioFrame, Chunk
 from engine.call import Call, CallConfig, CallInfo

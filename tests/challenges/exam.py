@@ -8,8 +8,9 @@ import numpy as np
 
 from challenges.catalogue import by_name
 from challenges.content import Question, draw
-from challenges.examination import Examination, ExaminationConfig, Record, Step
+from challenges.examination import Examination, ExaminationConfig
 from challenges.fusion import Judgement
+from challenges.stages import Record, Step
 from engine.audio import Chunk
 
 CHUNK_S = 0.16

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from challenges.examination import TRANSITIONS, Conclude, ExaminationConfig, Judge, Play, Press, Record, Stage, table
+from challenges.examination import ExaminationConfig
 from challenges.fusion import Judgement
+from challenges.stages import TRANSITIONS, Conclude, Judge, Play, Press, Record, Stage, table
 from tests.challenges.exam import Caller
 
 OPERATOR = ExaminationConfig(mode="operator")

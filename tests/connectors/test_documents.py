@@ -14,7 +14,8 @@ from openapi_spec_validator import validate
 
 from challenges.catalogue import by_name
 from challenges.content import draw
-from challenges.examination import Examination, ExaminationConfig, Press, Record, Stage
+from challenges.examination import Examination, ExaminationConfig
+from challenges.stages import Press, Record, Stage
 from connectors.documents import asyncapi, openapi
 from connectors.requests import BadRequestError, CallRequest, decode
 from engine.events import REASONS, Tag, Verdict

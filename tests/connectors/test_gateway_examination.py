@@ -6,8 +6,9 @@ from typing import Any, get_args
 
 import pytest
 
-from challenges.examination import Examination, ExaminationConfig, Press
+from challenges.examination import Examination, ExaminationConfig
 from challenges.languages import LANGUAGES
+from challenges.stages import Press
 from connectors.documents import schemas
 from connectors.requests import Action, BadRequestError, ExaminationRequest, decode
 from tests.connectors.gateway import AUTH, Setup

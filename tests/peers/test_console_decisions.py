@@ -7,8 +7,8 @@ import json
 import pytest
 
 from challenges.catalogue import CATALOGUE
-from challenges.examination import TRANSITIONS, Press, Stage
 from challenges.languages import LANGUAGES
+from challenges.stages import TRANSITIONS, Press, Stage
 from tests.peers.chromium import Browser, Page
 from tests.peers.console_page import complaints, open_console, text
 from tests.peers.console_service import ConsoleService
