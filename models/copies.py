@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,10 +119,15 @@ def add_copies(
     plan: CopyPlan,
     weights: Path | None,
     paths: Mapping[str, Vocoder] | None = None,
+    only: Collection[str] | None = None,
 ) -> None:
-    """Make the copies of `plan` that the store lacks by `paths` (default: vocoders.py's). Paths that are absent are skipped."""
+    """Make the copies of `plan` that the store lacks by `paths` (default: vocoders.py's). Paths that are absent are skipped.
+
+    `only`: make those of these names and of no other, so that a part of the clips is copied as it is in the whole.
+    """
     paths = vocoders(weights) if paths is None else paths
     jobs = [(c, p) for c, p in plan.jobs(clips) if p in paths and (c.name, f"copy:{p}", "") not in store]
+    jobs = [(clip, path) for clip, path in jobs if only is None or clip.name in only]
     with store:
         for clip, path in tqdm(jobs, desc="copies", unit="copy", disable=not jobs):
             original, rate = read_audio(clip.path)

@@ -58,17 +58,22 @@ def train_clips(places: Places) -> list[Clip]:
 
 
 def prepare(places: Places) -> tuple[AudioStore, AudioStore]:
-    """Fill the caches of train and dev: originals, copies, coded versions. Returns both."""
+    """Fill the caches of train and dev: originals, copies, coded versions. Returns both.
+
+    A part of the corpus is copied as it would be in the whole: else a share of it would have more HiFi-GAN per clip, and
+    what is in the cache would depend on who came first.
+    """
     train, dev = AudioStore(places.cache / "train"), AudioStore(places.cache / "dev")
+    wanted = train_clips(places)
     for store, split, plan in ((train, "train", TRAIN_PLAN), (dev, "dev", DEV_PLAN)):
-        clips = train_clips(places) if split == "train" else read_corpus(places.corpus, [split])
-        add_originals(store, clips)
-        add_copies(store, clips, plan, places.vocoders)
+        clips = read_corpus(places.corpus, [split])
+        add_originals(store, wanted if split == "train" else clips)
+        add_copies(store, clips, plan, places.vocoders, only={clip.name for clip in wanted} if split == "train" else None)
     further = [clip for folder in places.more for clip in read_corpus(folder, ["train"])]
     add_originals(train, further)
     add_copies(train, further, MORE_PLAN, places.vocoders)
     add_codings(train)
-    return train.only({clip.name for clip in (*train_clips(places), *further)}), dev  # a cache may hold more by now
+    return train.only({clip.name for clip in (*wanted, *further)}), dev  # a cache may hold more by now
 
 
 def train_and_choose(places: Places, config: TrainConfig, stores: tuple[AudioStore, AudioStore]) -> Path:
@@ -197,7 +202,7 @@ def provenance_of(checkpoint: Path, stores: tuple[AudioStore, AudioStore]) -> di
         return round(samples / RATE / 3600, 2)
 
     return {
-        "trained": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "trained": datetime.fromtimestamp(found["saved"], UTC).strftime("%Y-%m-%d"),
         "steps": found["step"],
         "seed": found["config"]["seed"],
         "batch": asdict_plain(found["config"]["batch"]),

@@ -250,7 +250,8 @@ def frame_scorer(model: StreamingConformer, device: str = "cpu") -> Any:
 
 def shape_of(model: Mapping[str, Any]) -> ModelConfig:
     """The shape that a recipe or a checkpoint names. TOML has lists where a dataclass has tuples; both are one shape."""
-    return ModelConfig(**{key: tuple(value) if isinstance(value, list) else value for key, value in model.items()})
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in model.items()}
+    return ModelConfig(**values)
 
 
 def begun_with(config: TrainConfig) -> StreamingConformer:

@@ -100,6 +100,23 @@ def test_a_manifest_says_what_is_trained_on(corpus: Path, tmp_path: Path, monkey
         recipe.train_clips(chosen)
 
 
+def test_a_part_is_copied_as_it_is_in_the_whole(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five seconds of one path are a clip or two of the whole. A part must not have more of it than that."""
+    monkeypatch.setattr(recipe, "TRAIN_PLAN", CopyPlan({"mel-smooth": 10, "lpc": 5 / 60}))
+    monkeypatch.setattr(recipe, "DEV_PLAN", CopyPlan({}))
+    keys: dict[str, set[tuple[str, str, str]]] = {}
+    for name in ("train0", "train2", "train4", "whole"):
+        part = tmp_path / f"{name}.csv"
+        part.write_text(f"path,split,label\n{name}.wav,train,bonafide\n")
+        manifest = None if name == "whole" else part
+        places = Places(corpus, None, tmp_path / "run", tmp_path / f"cache-{name}", tmp_path / "m.onnx", manifest=manifest)
+        keys[name] = {entry.key for entry in recipe.prepare(places)[0].entries}
+    whole = keys.pop("whole")
+    assert len([key for key in whole if key[1:] == ("copy:lpc", "")]) == 2
+    for name, found in keys.items():
+        assert found == {key for key in whole if key[0] == f"train/bonafide/{name}"}
+
+
 def scored(person: bool, llr: float, condition: str = "g711", repo: str = "o/a") -> Scored:
     recording = Recording(np.zeros(0, np.int16), person, "clip", repo, "tts", "g", seen=not person)
     return Scored(recording, condition, llr, 4.0)
