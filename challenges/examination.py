@@ -107,9 +107,14 @@ class Examination:
             self._deadline = until + self._config.listener.echo_tail_s
 
     def prompt_failed(self, now: float) -> None:
-        """It cannot be played: the operator is asked to speak it."""
-        if self.stage is Stage.ASKED:
-            self._can_play = False
+        """It cannot be played: the operator who wanted it asked is to speak it. For nobody's wish nobody is waited for."""
+        if self.stage is not Stage.ASKED:
+            return
+        self._now, self._can_play = now, False  # so that what comes next is proposed
+        if self._by == "policy":
+            self.attempt -= 1  # the caller has heard nothing
+            self._finish(Stage.SKIPPED, ("prompt-failed",), now)
+        else:
             self._deadline = now + self._config.speak_s
             self._note("prompt-failed")
 

@@ -200,6 +200,15 @@ def test_a_player_with_a_fault_leaves_the_asking_to_the_operator_and_then_to_nob
     assert ("skipped", ["prompt-failed"]) in states(desk)
 
 
+def test_a_player_with_a_fault_in_automatic_mode_leaves_the_next_question_to_an_operator_at_once() -> None:
+    desk = Desk(Judge_(Judgement(None, None, None, None)), player=Broken())
+    desk.hear(2000, 3.0)
+    desk.suspect()
+    assert [state for state, _ in states(desk)] == ["asked", "skipped", "proposed"]
+    assert states(desk)[1] == ("skipped", ["prompt-failed"])
+    assert desk.session.call.llr == desk.session.call.sound_llr, "evidence for neither side"
+
+
 def test_an_early_answer_hushes_the_prompt() -> None:
     class Long(Player):
         def play(self, samples: np.ndarray, rate: int, now: float) -> float:

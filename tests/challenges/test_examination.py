@@ -154,9 +154,10 @@ def test_where_nothing_can_be_played_the_operator_speaks_and_says_when_the_calle
     assert caller.exam.stage is Stage.ANSWERING
 
 
-def test_a_prompt_that_cannot_be_played_falls_to_the_operator_with_its_reason() -> None:
-    caller = Caller()
-    caller.suspect()
+@pytest.mark.parametrize("mode", ["operator", "automatic"])
+def test_a_prompt_that_cannot_be_played_falls_to_the_operator_who_asked_with_its_reason(mode: str) -> None:
+    caller = Caller(ExaminationConfig(mode=mode))
+    caller.exam.press(Press.ASK, caller.now)
     caller.exam.prompt_failed(caller.now)
     caller.drain()
     assert caller.steps[-1].table["reasons"] == ["prompt-failed"]
@@ -164,6 +165,34 @@ def test_a_prompt_that_cannot_be_played_falls_to_the_operator_with_its_reason() 
     caller.hear("quiet", 31.0)
     skipped = next(step.table for step in caller.steps if isinstance(step, Record) and step.table["state"] == "skipped")
     assert skipped["reasons"] == ["prompt-failed"], "nobody refused anything"
+
+
+def test_nobody_is_waited_for_to_speak_a_question_that_was_asked_automatically() -> None:
+    caller = Caller(ExaminationConfig(mode="automatic", questions=1))
+    caller.suspect()
+    unheard = caller.exam.question
+    caller.exam.prompt_failed(caller.now)
+    caller.drain()
+    skipped, proposed = (step.table for step in caller.steps[-2:] if isinstance(step, Record))
+    assert (skipped["state"], skipped["reasons"], skipped["deadline_s"]) == ("skipped", ["prompt-failed"], None)
+    assert (proposed["state"], proposed["spoken_by"]) == ("proposed", "operator")
+    assert caller.exam.question is not None
+    assert unheard is not None
+    assert caller.exam.question.challenge.family != unheard.challenge.family
+    caller.hear("quiet", 60.0)
+    assert caller.states == ["asked", "skipped", "proposed"], "nothing more is asked of itself"
+    assert not conclusions(caller)
+    caller.exam.press(Press.ASK, caller.now)
+    assert (caller.exam.stage, caller.exam.attempt) == (Stage.ASKED, 1), "what nobody heard is no question of the call"
+
+
+def test_a_prompt_that_fails_after_the_caller_began_to_answer_changes_nothing() -> None:
+    caller = Caller(OPERATOR)
+    caller.exam.press(Press.ASK, caller.now)
+    caller.exam.press(Press.ANSWERING, caller.now)
+    caller.drain()
+    caller.exam.prompt_failed(caller.now)
+    assert (caller.exam.stage, caller.drain()) == (Stage.ANSWERING, [])
 
 
 def test_a_judge_that_never_answers_leaves_it_unclear() -> None:
