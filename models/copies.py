@@ -44,12 +44,23 @@ class CopyPlan:
 
 
 TRAIN_PLAN = CopyPlan(
-    {"lpc": 1e9, "mel-smooth": 1e9, "world": 1e9, "hifigan": 62.0, "sinusoidal": 60.0, "hifigan-convert": 62.0}
-)
+    {
+        "lpc": 1e9, "mel-smooth": 1e9, "world": 1e9, "hifigan": 62.0, "sinusoidal": 60.0, "hifigan-convert": 62.0,
+        "istft": 60.0, "istft-convert": 60.0,
+    }
+)  # fmt: skip
 MORE_PLAN = CopyPlan(  # of real speech from outside the corpus
-    {"lpc": 1e9, "mel-smooth": 1e9, "world": 1e9, "hifigan-convert": 60.0, "sinusoidal": 50.0, "hifigan": 32.0}
-)
-DEV_PLAN = CopyPlan({"griffin-lim": 12.0, "world": 8.0, "lpc": 8.0, "mel-smooth": 8.0, "sinusoidal": 8.0, "hifigan": 8.0})
+    {
+        "lpc": 1e9, "mel-smooth": 1e9, "world": 1e9, "hifigan-convert": 60.0, "sinusoidal": 50.0, "hifigan": 32.0,
+        "istft": 50.0, "istft-convert": 50.0,
+    }
+)  # fmt: skip
+DEV_PLAN = CopyPlan(
+    {
+        "griffin-lim": 12.0, "world": 8.0, "lpc": 8.0, "mel-smooth": 8.0, "sinusoidal": 8.0, "hifigan": 8.0,
+        "istft": 8.0, "istft-convert": 8.0,
+    }
+)  # fmt: skip
 
 # Paths that no training may use, with what kind each is: `vivavoce evaluate --copies` tests with them (held_out.py).
 # Neural codecs are reported apart: they carry real speech on ordinary networks too.

@@ -28,6 +28,7 @@ from models.selection import Dev
 from models.store import AudioStore
 from models.train import TrainConfig, Trainer, load_averaged
 from models.transcode import add_codings
+from models.vocoders import vocoders
 
 Samples = NDArray[np.int16]
 CHUNK_SAMPLES = 1280  # 160 ms
@@ -44,6 +45,7 @@ class Places:
     weights: Path  # the .onnx to write; .json beside it
     more: tuple[Path, ...] = ()  # further folders with a manifest of real speech to train on: models/worlds.py makes one
     manifest: Path | None = None  # train on its rows of split train only, paths relative to its folder; None: the corpus's
+    own_vocoder: Path | None = None  # folder of a vocoder trained here, whose snapshots make copies too
 
 
 def train_clips(places: Places) -> list[Clip]:
@@ -64,14 +66,16 @@ def prepare(places: Places) -> tuple[AudioStore, AudioStore]:
     what is in the cache would depend on who came first.
     """
     train, dev = AudioStore(places.cache / "train"), AudioStore(places.cache / "dev")
+    paths = vocoders(places.vocoders, places.own_vocoder)
     wanted = train_clips(places)
     for store, split, plan in ((train, "train", TRAIN_PLAN), (dev, "dev", DEV_PLAN)):
         clips = read_corpus(places.corpus, [split])
         add_originals(store, wanted if split == "train" else clips)
-        add_copies(store, clips, plan, places.vocoders, only={clip.name for clip in wanted} if split == "train" else None)
+        only = {clip.name for clip in wanted} if split == "train" else None
+        add_copies(store, clips, plan, places.vocoders, paths, only)
     further = [clip for folder in places.more for clip in read_corpus(folder, ["train"])]
     add_originals(train, further)
-    add_copies(train, further, MORE_PLAN, places.vocoders)
+    add_copies(train, further, MORE_PLAN, places.vocoders, paths)
     add_codings(train)
     return train.only({clip.name for clip in (*wanted, *further)}), dev  # a cache may hold more by now
 

@@ -19,10 +19,10 @@ from tqdm import tqdm
 from models.copies import active_level
 from models.corpus import Clip, read_audio, resample
 from models.neural_vocoder import NeuralVocoder, VocoderConfig
+from models.own_vocoder import LEVEL, VOICES, collect_voices
 from models.vocoder_losses import Discriminators, SpectralDistance, fooled, matching, told_apart
 from models.vocoders import RATE
 
-LEVEL = 0.1  # active RMS of what the vocoder is trained on
 LIMITED_DB = -50.0  # power from 4.4 to 7 kHz against that below 4 kHz: less, and the recording came over a telephone
 Samples = NDArray[np.int16]
 
@@ -62,7 +62,7 @@ class Speech:
         self._crop = crop
         self.clips: list[Samples] = []
         self.speakers: list[str] = []
-        is_limited = []
+        self.limited: list[bool] = []
         for clip in tqdm([c for c in clips if c.bonafide], desc="speech", unit="clip"):
             samples, rate = read_audio(clip.path)
             wide = resample(samples, rate, RATE).astype(np.float64) / 32768
@@ -70,10 +70,10 @@ class Speech:
                 continue
             self.clips.append(np.clip(wide * (LEVEL / level) * 32768, -32768, 32767).astype(np.int16))
             self.speakers.append(clip.speaker or clip.repo or clip.name)
-            is_limited.append(band_limited(wide))
+            self.limited.append(band_limited(wide))
         if not self.clips:
             raise ValueError("no real speech to train a vocoder on")
-        self.shares = _shares(self.clips, self.speakers, np.array(is_limited), limited)
+        self.shares = _shares(self.clips, self.speakers, np.array(self.limited), limited)
 
     def draw(self, rng: np.random.Generator, count: int) -> Tensor:
         """[count, crop] in [-1, 1], up to 4 dB louder or softer than LEVEL."""
@@ -84,6 +84,12 @@ class Speech:
             row = clip[start : start + self._crop].astype(np.float32) / 32768 * 10 ** (rng.uniform(-4, 4) / 20)
             rows.append(np.pad(row, (0, self._crop - len(row))))
         return torch.from_numpy(np.stack(rows).astype(np.float32))
+
+
+def finished(folder: Path, steps: int) -> bool:
+    """Whether a run has nothing left to do, so that no speech need be read."""
+    last = folder / "last.pt"
+    return (folder / VOICES).is_file() and last.is_file() and int(torch.load(last, weights_only=False)["step"]) >= steps
 
 
 def band_limited(wide: NDArray[np.float64]) -> bool:
@@ -139,6 +145,8 @@ class VocoderTrainer:
             if ended or self.step % self.config.save_every == 0:
                 self.save(self.folder / "last.pt")
         bar.close()
+        if not (self.folder / VOICES).is_file():
+            self.keep_voices(self.folder / VOICES)
         return sorted(self.folder.glob("snapshot-*.pt"))
 
     def train_step(self) -> float:
@@ -190,6 +198,12 @@ class VocoderTrainer:
         """The vocoder as it is now, to make copies with."""
         kept = {"shape": asdict(self.config.shape), "step": self.step, "vocoder": self.vocoder.state_dict()}
         _write(kept, self.folder / f"snapshot-{self.step:06}.pt")
+
+    def keep_voices(self, path: Path) -> None:
+        """Whom speech can be converted into: speakers recorded with their whole band, where there are any."""
+        whole = [i for i, limited in enumerate(self.speech.limited) if not limited] or range(len(self.speech.clips))
+        clips, speakers = [self.speech.clips[i] for i in whole], [self.speech.speakers[i] for i in whole]
+        collect_voices(clips, speakers, self.config.shape, self.config.seed).save(path)
 
     def save(self, path: Path) -> None:
         kept = {

@@ -4,7 +4,7 @@ A copy shares words, speaker, microphone and room with its original, so only the
 path takes float64 [n] at 16 kHz in [-1, 1], a random generator for its settings, and returns the same length.
 
 Paths: WORLD (Morise 2016), an LPC source-filter vocoder, a sinusoidal model, magnitude smoothing in mel bands,
-Griffin and Lim's phase recovery (1984), and HiFi-GAN V3 (Kong 2020) from a TFLite file.
+Griffin and Lim's phase recovery (1984), HiFi-GAN V3 (Kong 2020) from a TFLite file, and a Vocos trained here.
 """
 
 from __future__ import annotations
@@ -257,8 +257,9 @@ class HifiGan:
         return wave
 
 
-def vocoders(weights: Path | None) -> dict[str, Vocoder]:
-    """All paths by name; HiFi-GAN only where its weights are (`weights` is the folder of shared vocoders)."""
+def vocoders(weights: Path | None, own: Path | None = None) -> dict[str, Vocoder]:
+    """All paths by name; HiFi-GAN only where its weights are (`weights` is the folder of shared vocoders), the vocoder
+    trained here (own_vocoder.py) only where its snapshots are (`own`, the folder of that run)."""
     paths: dict[str, Vocoder] = {
         "world": world,
         "lpc": lpc,
@@ -269,4 +270,8 @@ def vocoders(weights: Path | None) -> dict[str, Vocoder]:
     if weights is not None:
         hifigan = HifiGan(weights / "hifigan_v3_fp16.tflite")
         paths |= {"hifigan": hifigan, "hifigan-convert": hifigan.convert}
+    if own is not None:
+        from models.own_vocoder import OwnVocoder  # needs torch
+
+        paths |= OwnVocoder(own).paths()
     return paths

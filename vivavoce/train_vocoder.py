@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
-from dataclasses import replace
 from pathlib import Path
 
 from engine.errors import ConfigError
@@ -46,10 +45,13 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--steps {args.steps} must be at least 1")
     os.environ.setdefault("OMP_NUM_THREADS", str(args.threads))
     from models.corpus import read_corpus
-    from models.train_vocoder import Speech, VocoderTrainer, VocoderTraining
+    from models.train_vocoder import Speech, VocoderTrainer, VocoderTraining, finished
     from models.vocoders import RATE
 
-    config = replace(VocoderTraining(seed=args.seed, threads=args.threads).shortened(args.steps))
+    config = VocoderTraining(seed=args.seed, threads=args.threads).shortened(args.steps)
+    if finished(args.run, config.steps):
+        print(f"{args.run}: finished before")
+        return 0
     clips = [clip for folder in (args.corpus, *args.more) for clip in read_corpus(folder, ["train"])]
     speech = Speech(clips, int(config.crop_s * RATE), config.limited)
     snapshots = VocoderTrainer(config, speech, args.run).run()
