@@ -55,6 +55,15 @@ TRANSITIONS: Mapping[Stage, frozenset[Stage]] = {
 }
 
 
+def sets_aside(record: Mapping[str, Any]) -> bool:
+    """Whether what the caller's line carries is an answer, which is judged by itself, or may be the prompt's echo.
+
+    It must not count in the call's running evidence too. A caller who talks with an operator just talks.
+    """
+    stage = Stage(record["state"])
+    return stage is Stage.ANSWERING or (stage is Stage.ASKED and record["spoken_by"] == "engine")
+
+
 def table() -> str:
     """The transitions as text, one line each."""
     return "\n".join(f"{stage:10} -> {' | '.join(sorted(after)) or '(end)'}" for stage, after in TRANSITIONS.items())

@@ -39,6 +39,7 @@ class Chunk:
     speech_s: float  # seconds of it that the voice activity detector called speech
     lost_s: float  # seconds of it that were lost packets
     arrived: float  # monotonic time at which its last packet arrived, seconds
+    aside: bool = False  # of an answer, which is judged by itself: no part of the call's running evidence
 
 
 RATES = (8000, 16000, 24000, 32000, 48000)  # Hz, what connectors deliver: whole multiples of the model's rate

@@ -10,7 +10,7 @@ moves it to `no-speech`; only scores over speech that was really heard can clear
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -108,6 +108,7 @@ class Call:
         self._seq = 0
         self._examination: Mapping[str, Any] | None = None
         self._examined: tuple[str, ...] = ()  # reasons that the examination gave
+        self._aside = False  # what is heard now is no part of the running evidence
         self._emit("tag")
 
     # --- in ---------------------------------------------------------------------------------------------------------
@@ -162,6 +163,10 @@ class Call:
             self._move(Signal.EXAMINED, target)
         if self.state is before:
             self._emit("score")  # the numbers changed
+
+    def set_aside(self, aside: bool) -> None:
+        """Chunks from now on are scored and shown, but are no evidence here: they are an answer, judged by itself."""
+        self._aside = aside
 
     def receive_examination_record(self, record: Mapping[str, Any]) -> None:
         """The examination went on: publish where it stands."""
@@ -271,7 +276,7 @@ class Call:
         return speech / rate
 
     def _complete(self, chunk: Chunk) -> None:
-        self._events.append(ChunkReady(chunk))
+        self._events.append(ChunkReady(replace(chunk, aside=True) if self._aside else chunk))
         self._recent_loss += (chunk.lost_s - self._recent_loss * self._chunk_s) / LOSS_MEMORY_S
         self._silent_s = 0.0 if chunk.speech_s else self._silent_s + self._chunk_s
         if self.state is Verdict.LISTENING and self._silent_s >= self._config.no_speech_s:

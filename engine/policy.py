@@ -68,8 +68,8 @@ class RunningScore:
 
 
 def counts(chunk: Chunk, seconds: float) -> bool:
-    """Whether a chunk of that length holds enough heard speech to be evidence."""
-    return chunk.speech_s >= MIN_CHUNK_SPEECH_S and chunk.lost_s <= MAX_CHUNK_LOSS * seconds
+    """Whether a chunk of that length holds enough heard speech to be evidence, and is not set aside."""
+    return not chunk.aside and chunk.speech_s >= MIN_CHUNK_SPEECH_S and chunk.lost_s <= MAX_CHUNK_LOSS * seconds
 
 
 def synthetic_probability(llr: float, prior: float) -> float:

@@ -24,7 +24,7 @@ from challenges.examination import Examination, ExaminationConfig
 from challenges.fusion import Judgement
 from challenges.languages import LANGUAGES
 from challenges.prompts import PromptPack
-from challenges.stages import Conclude, Judge, Play, Press, Record, Stage
+from challenges.stages import Conclude, Judge, Play, Press, Record, Stage, sets_aside
 from connectors.playout import Player
 from engine.audio import Chunk
 from engine.config import Examination as ExaminationSettings
@@ -190,6 +190,7 @@ class Examiner:
     def _note(self, watch: Watch, record: Mapping[str, Any]) -> None:
         """At every step the prompt, if one still sounds, is in the way: of an early answer, of its own repetition."""
         self._hush(watch)
+        watch.session.call.set_aside(sets_aside(record))
         if record["state"] == Stage.ASKED:
             watch.before = watch.before or watch.session.call.state
             watch.baseline = watch.session.call.sound_llr

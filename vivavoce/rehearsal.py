@@ -17,7 +17,7 @@ from challenges.catalogue import Challenge, Line, by_name
 from challenges.content import Question, choose, draw
 from challenges.examination import Examination, ExaminationConfig
 from challenges.fusion import Judgement, weigh
-from challenges.stages import Conclude, Judge, Play, Press, Record, Stage
+from challenges.stages import Conclude, Judge, Play, Press, Record, Stage, sets_aside
 from connectors.g711 import decode_mu_law, encode_mu_law
 from engine.audio import AudioFrame, Chunk
 from engine.call import Call, CallConfig, CallInfo
@@ -199,6 +199,7 @@ class Rehearsal:
     def _note(self, record: Record) -> None:
         stage = Stage(record.table["state"])
         self._out.stages.append(str(stage))
+        self._call.set_aside(sets_aside(record.table))
         if stage is Stage.ANSWERING and self._exam.question is not None:
             self._reply(self._exam.question)
         if stage in ENDS and self._out.told:
