@@ -1,4 +1,4 @@
-"""Prompts for a recording: nobody is there to hear them, so they go into a file, mixed with the caller at their place."""
+"""Prompts for a call that nobody hears, a rehearsal: they go into a file, mixed with the caller at their place."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def mix(one: Samples, other: Samples) -> Samples:
 
 
 class MixedRecording:
-    """The Player of a recorded call: writes its audio and what is played into it as one mono WAV.
+    """The Player of such a call: writes its audio and what is played into it as one mono WAV.
 
     Its clock is the audio's. A prompt stands where the caller's audio was when it was begun, and is under way until the
     caller's audio has gone past its end, however fast the recording is replayed.

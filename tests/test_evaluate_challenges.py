@@ -92,6 +92,8 @@ def test_the_table_of_verifiers_says_what_it_rests_on(corpus: Path, capsys: pyte
         (["--challenge", "clap"], "a narrowband line does not carry the challenge clap"),
         (["--line", "wet-string"], "'wet-string' is none of"),
         (["--split", "eval"], 'nobody in split "eval"'),
+        ([*CALLS, "--prompts", "/nowhere"], "/nowhere is no prompt pack"),
+        ([*CALLS, "--record", "/dev/null/calls"], "Not a directory"),
     ],
 )
 def test_errors_are_sentences(corpus: Path, arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:

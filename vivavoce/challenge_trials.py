@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import random
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from challenges.fusion import Judgement, weigh
+from connectors.mixing import MixedRecording
 from engine.events import Verdict
 from models.detection import wilson
 from vivavoce.callers import CALLERS, INNOCENT, Person, Stock
@@ -34,9 +38,12 @@ class Trial:
 
 def rehearse_all(
     people: Sequence[Person], stock: Stock, keys: Sequence[str], names: Sequence[str], rules: Rules,
-    noises: Sequence[Samples], snr_db: float, seed: int,
+    noises: Sequence[Samples], snr_db: float, seed: int, record: Path | None = None,
 ) -> Iterator[Trial]:  # fmt: skip
-    """Every caller as every person before every challenge, in that order; what cannot be simulated is left out."""
+    """Every caller as every person before every challenge, in that order; what cannot be simulated is left out.
+
+    `record` is a folder for one WAV a call, CALLER-CHALLENGE-PERSON.wav. AudioError when such a file is there already.
+    """
     with tqdm(total=len(people) * len(names) * len(keys), unit="call", desc="callers", file=sys.stderr) as bar:
         for person in people:
             for name in names:
@@ -44,7 +51,10 @@ def rehearse_all(
                 for key in keys:
                     rng = random.Random(f"{seed}/{person.name}/{key}")  # all callers on one line, with one noise
                     noise = noises[rng.randrange(len(noises))]
-                    outcome = Rehearsal(caller, key, rules, noise, snr_db, rng).play()
+                    kept = f"{name}-{key}-{re.sub(r'[^A-Za-z0-9._-]', '_', person.name)}.wav"
+                    file = MixedRecording(record / kept, rules.call.rate) if record and caller.can(key) else None
+                    with closing(file) if file else nullcontext():
+                        outcome = Rehearsal(caller, key, rules, noise, snr_db, rng, file).play()
                     bar.update()
                     if outcome is not None:
                         yield Trial(name, key, outcome)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from challenges.catalogue import LINES, by_line, by_name, pool
-from engine.config import Settings, load_settings
+from engine.config import Examination, Settings, load_settings
 from vivavoce import service_model
 from vivavoce.judging import available
 
@@ -55,6 +55,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="of neural-converter (%(default)s)",
     )
     add("--model", type=Path, metavar="FILE", help="an .onnx file instead of the weights that ship")
+    add("--prompts", type=Path, metavar="DIR", help="a prompt pack that speaks the questions (default: 2.5 s of silence)")
+    add("--record", type=Path, metavar="DIR", help="keep every call as a WAV to listen to, both sides mixed")
     add("--json", action="store_true", help="print one JSON object")
 
 
@@ -100,14 +102,18 @@ def _measure(args: argparse.Namespace, keys: Sequence[str]) -> dict[str, Any]:
         names = args.caller or [name for name in CHOICES if name != "neural-converter" or stock.neural is not None]
         keys = keys or [challenge.key for challenge in pool(by_line(args.line))]
         rules = _rules(args, load_settings(None, os.environ, [f"model.path={args.model}"] if args.model else []))
-        trials = list(challenge_trials.rehearse_all(people, stock, keys, names, rules, noises, args.snr, args.seed))
-        report["callers"] = challenge_trials.figures(trials)
+        if args.record is not None:
+            args.record.mkdir(parents=True, exist_ok=True)
+        trials = challenge_trials.rehearse_all(
+            people, stock, keys, names, rules, noises, args.snr, args.seed, args.record
+        )
+        report["callers"] = challenge_trials.figures(list(trials))
     return report
 
 
 def _rules(args: argparse.Namespace, settings: Settings) -> Any:
     """What a service with these settings would judge by, asking by itself and not listening for words."""
-    from vivavoce.examiner import examination_config
+    from vivavoce.examiner import examination_config, load_pack
     from vivavoce.rehearsal import Rules
     from vivavoce.service_examination import judges
 
@@ -115,7 +121,8 @@ def _rules(args: argparse.Namespace, settings: Settings) -> Any:
     config = service_model.call_config(settings, model.info)
     examination = replace(examination_config(settings.examination, config.policy.deepfake_llr), mode="automatic")
     judged_by = replace(judges(model, config.policy.calibration), words=None)
-    return Rules(config, examination, judged_by, model, by_line(args.line), settings.calls.vad_mode)
+    pack = load_pack(Examination(prompts=str(args.prompts))) if args.prompts else None
+    return Rules(config, examination, judged_by, model, by_line(args.line), settings.calls.vad_mode, pack=pack)
 
 
 def _hiss(seed: int) -> np.ndarray[Any, np.dtype[np.int16]]:

@@ -17,8 +17,10 @@ from challenges.catalogue import Challenge, Line, by_name
 from challenges.content import Question, choose, draw
 from challenges.examination import Examination, ExaminationConfig
 from challenges.fusion import Judgement, weigh
+from challenges.prompts import PromptPack
 from challenges.stages import Conclude, Judge, Play, Press, Record, Stage, sets_aside
 from connectors.g711 import decode_mu_law, encode_mu_law
+from connectors.mixing import MixedRecording
 from engine.audio import AudioFrame, Chunk
 from engine.call import Call, CallConfig, CallInfo
 from engine.events import ChunkReady, Verdict
@@ -27,7 +29,7 @@ from vivavoce.callers import Caller
 from vivavoce.judging import Judges
 from vivavoce.manners import Floats, Samples, pcm
 
-PROMPT_S = 2.5  # silence of the caller while a question is heard
+PROMPT_S = 2.5  # silence of the caller while a question is heard, where there is no pack to speak it
 AFTER_S = 3.2  # of plain speech after the last question
 MOST_S = 120.0  # no rehearsal is longer
 FRAME = 1280  # samples handed on at once: 160 ms
@@ -45,6 +47,7 @@ class Rules:
     line: Line
     vad_mode: int = 2
     language: str = "en"
+    pack: PromptPack | None = None  # speaks the questions
 
 
 @dataclass
@@ -95,7 +98,12 @@ def active_level(samples: Samples) -> float:
 class Rehearsal:
     """One call. `play` runs it to its end."""
 
-    def __init__(self, caller: Caller, key: str, rules: Rules, noise: Samples, snr_db: float, rng: random.Random) -> None:
+    def __init__(
+        self, caller: Caller, key: str, rules: Rules, noise: Samples, snr_db: float, rng: random.Random,
+        recording: MixedRecording | None = None,
+    ) -> None:  # fmt: skip
+        """`recording` is given both sides of the call; whoever made it closes it."""
+        self._recording = recording
         self._caller, self._key, self._rules, self._rng = caller, key, rules, rng
         self._call = Call(CallInfo("rehearsal"), rules.call, webrtcvad.Vad(rules.vad_mode).is_speech, 0.0)
         chunk_s = rules.call.chunk_samples / rules.call.rate
@@ -145,6 +153,8 @@ class Rehearsal:
             self._now += FRAME / self._rules.call.rate
             frame = AudioFrame(self._wire.send(block), self._rules.call.rate, self._sent)
             self._sent += FRAME
+            if self._recording is not None:
+                self._recording.on_frame(frame, self._now)
             self._call.receive_frame(frame, self._now)
             for event in self._call.events():
                 if isinstance(event, ChunkReady):
@@ -187,7 +197,7 @@ class Rehearsal:
             if isinstance(step, Play):
                 self._out.told.append(Told(step.question.challenge.key))
                 self._baseline = self._call.sound_llr
-                self._exam.prompt_started(self._now + PROMPT_S, np.zeros(FRAME, np.int16), self._now)
+                self._speak(step.question)
             elif isinstance(step, Judge):
                 self._judge(step)
             elif isinstance(step, Conclude):
@@ -195,6 +205,16 @@ class Rehearsal:
                 self._call.events()
             elif isinstance(step, Record):
                 self._note(step)
+
+    def _speak(self, question: Question) -> None:
+        pack, rate = self._rules.pack, self._rules.call.rate
+        if pack is None:
+            self._exam.prompt_started(self._now + PROMPT_S, np.zeros(FRAME, np.int16), self._now)
+            return
+        prompt = pack.render(question, rate)
+        if self._recording is not None:
+            self._recording.play(prompt, rate, self._now)
+        self._exam.prompt_started(self._now + len(prompt) / rate, prompt, self._now)
 
     def _note(self, record: Record) -> None:
         stage = Stage(record.table["state"])
