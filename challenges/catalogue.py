@@ -43,6 +43,10 @@ VERIFIERS = (
     "melody", "contour", "emotion", "bursts", "background", "unmeasured",
 )  # fmt: skip
 MEASURABLE = ("measured", "weak", "not measurable")
+# Nobody is recognised by whisper, song or falsetto, nor where another voice is heard beside.
+VOICE_CHANGING = frozenset(
+    {"whisper", "sing", "high-pitch", "low-pitch", "hold-nose", "cup-mouth", "cough-whistle", "clap", "crosstalk"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,11 @@ class Challenge:
     parameters: Mapping[str, float] = field(hash=False)  # weights of the verifier's cues, per unit of their suffix
     measurable: str  # of MEASURABLE
     note: str  # what that label means here
+
+    @property
+    def keeps_voice(self) -> bool:
+        """Whether a caller who does the task can be recognised by the voice."""
+        return self.key not in VOICE_CHANGING
 
     def carried_by(self, line: Line) -> bool:
         """Whether `line` lets the cues of this challenge through."""

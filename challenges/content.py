@@ -89,8 +89,11 @@ def choose(
     asked: Sequence[str],
     pool: Iterable[Challenge | str] | None = None,
     another_family_than: str | None = None,
+    keeps_voice: bool = False,
 ) -> Challenge | None:
     """The next challenge for a caller on `line`, none of the keys in `asked`; None when there is no other.
+
+    With `keeps_voice` one by whose answer the caller can be recognised, as long as there is one.
 
     `pool` replaces the line's default pool; what the line does not carry is left out of it all the same.
     `another_family_than` is a family, or the key of a challenge for its family. ValueError names an unknown one.
@@ -100,7 +103,8 @@ def choose(
         family = by_name(family).family
     offered = default_pool(line) if pool is None else [by_name(c) if isinstance(c, str) else c for c in pool]
     left = {c.key: c for c in offered if c.carried_by(line) and c.key not in asked and c.family != family}
-    return rng.choice(list(left.values())) if left else None
+    telling = [challenge for challenge in left.values() if challenge.keeps_voice] if keeps_voice else []
+    return rng.choice(telling or list(left.values())) if left else None
 
 
 def clip_texts(language: str, keys: Iterable[str] | None = None) -> dict[str, tuple[str, str]]:

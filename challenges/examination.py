@@ -33,16 +33,16 @@ class ExaminationConfig:
 
     mode: str = "operator"  # "operator": proposes; "automatic": asks by itself; "off"
     suspicious_llr: float = -1.0  # proposed at or below this log-likelihood ratio
-    questions: int = 2  # at most, per call
+    questions: int = 3  # at most, per call
     listener: ListenerConfig = field(default_factory=ListenerConfig)
     speak_s: float = 30.0  # an operator who speaks the question has so long
     judge_s: float = 5.0  # a judge that takes longer has failed
-    passed_llr: float = 0.5  # of one answer: at or above it is passed; a task done well enough alone reaches it
-    failed_llr: float = -1.0
+    failed_llr: float = -1.0  # of one answer: at or below it is failed
 
 
-Ask = Callable[[str | None, str | None, float], Question | None]
-"""(wished challenge or None, family to avoid or None, now) -> a question never asked of this caller, or None."""
+Ask = Callable[[str | None, str | None, bool, float], Question | None]
+"""(wished challenge or None, family to avoid or None, whether the answer should tell whose voice it is, now) -> a question
+never asked of this caller, or None."""
 
 
 class Examination:
@@ -61,6 +61,8 @@ class Examination:
         self._anew = False  # the standing question is stale: it is drawn once more before it is asked
         self._by, self._who, self._why = "policy", "", ""
         self._judgement: Judgement | None = None
+        self._unanswered: Question | None = None  # the last one, if nothing was said to it
+        self._recognised = False  # an answer was judged whose voice can be compared with the voice before
         self._early = False  # the answer in judgement was begun over the prompt
         self._reasons: tuple[str, ...] = ()
         self._now = 0.0
@@ -126,13 +128,13 @@ class Examination:
         if judgement is None:
             self._finish(Stage.UNCLEAR, ("judge-failed",), now)
             return
+        assert self.question is not None  # a judgement is awaited
         self._judgement = judgement
+        self._recognised |= judgement.identity is not None or self.question.challenge.keeps_voice
         weighed = weigh(judgement, early=self._early)
         self.weighed.append(weighed)
-        if weighed.llr <= self._config.failed_llr:
-            stage = Stage.FAILED
-        else:
-            stage = Stage.PASSED if weighed.llr >= self._config.passed_llr else Stage.UNCLEAR
+        failed = weighed.llr <= self._config.failed_llr
+        stage = Stage.FAILED if failed else Stage.PASSED if weighed.passed else Stage.UNCLEAR
         self._finish(stage, weighed.reasons, now)
 
     def give_up(self, now: float) -> None:
@@ -205,9 +207,12 @@ class Examination:
         return self.question.challenge.min_s, self.question.challenge.max_s
 
     def _next(self, by: str, who: str, why: str, now: float, challenge: str | None = None) -> None:
-        """Draw a question, of another family than the last; ask or propose it."""
+        """Draw a question, of another family than the last; ask or propose it.
+
+        After the first, one whose answer tells whose voice it is: a converter may be switched off for the task.
+        """
         family = self.question.challenge.family if self.question and challenge is None else None
-        question = self._draw(challenge, family, now)
+        question = self._draw(challenge, family, self.attempt > 0 and not self._recognised, now)
         self._by, self._who, self._why = by, who, why
         if question is None:
             self._over()
@@ -222,7 +227,7 @@ class Examination:
     def _ask(self, now: float) -> None:
         assert self.question is not None
         if self._anew or now > self.question.expires:  # or it was proposed long ago
-            fresh = self._draw(self.question.challenge.key, None, now)
+            fresh = self._draw(self.question.challenge.key, None, False, now)
             self.question, self._anew = fresh or self.question, False
         self.attempt += 1
         self._listener.begin_prompt()
@@ -251,17 +256,20 @@ class Examination:
         self._move(Stage.JUDGING)
         answer = self._listener.answer()
         self._early = answer.early
-        self._steps.append(Judge(self.question, answer))
+        self._steps.append(Judge(self.question, answer, self._unanswered))
 
     def _finish(self, stage: Stage, reasons: tuple[str, ...], now: float) -> None:
         """One question is done: conclude, or go on with another."""
         self._deadline = None
         self._move(stage, reasons)
         if stage in (Stage.PASSED, Stage.FAILED, Stage.UNCLEAR) and self.weighed and self._judgement is not None:
-            self._steps.append(Conclude(self.weighed[-1].llr, reasons))
+            self._steps.append(Conclude(self.weighed[-1].llr, reasons, stage is Stage.PASSED))
+        elif stage is Stage.NO_ANSWER:
+            self._steps.append(Conclude(0.0, reasons, passed=False))
+        self._unanswered = self.question if stage is Stage.NO_ANSWER else None
         if self.attempt >= self._config.questions:
             self._over()
-        elif stage is not Stage.PASSED:
+        elif stage is not Stage.PASSED or not self._recognised:
             self._next("policy", "", f"after {stage}", now)
 
     def _over(self) -> None:

@@ -13,13 +13,15 @@ from dataclasses import dataclass
 
 FAILED_TASK = 0.35  # compliance below this is a task not done
 DONE_TASK = 0.65
-DISTORTED = -1.0  # change of the detector's evidence against before that counts as distortion
+DISTORTED = -1.0  # evidence of the answer's sound below which distortion is named
 DRIFTED = -1.0  # log-likelihood ratio of "same voice" below which identity is named
-COMPLIANCE_LLR = (-1.6, 0.8)  # evidence of a task surely not done, and surely done: a converter can do many tasks
-REALISM_WEIGHT, REALISM_LIMIT = 0.5, 1.5
-DRIFT_WEIGHT, DRIFT_LIMIT = 0.4, 1.5
-IDENTITY_WEIGHT, IDENTITY_LIMITS = 1.0, (-2.0, 0.5)
+COMPLIANCE_LLR = (-1.2, 0.3)  # evidence of a task surely not done, and surely done: a converter can do many tasks
+ANOTHER_TASK_LLR = -2.0  # whispered or sung when something else was asked: nobody does that, but a recording does
+REALISM_WEIGHT, REALISM_LIMIT = 0.4, 1.5
+DRIFT_WEIGHT, DRIFT_LIMIT = 0.2, 1.0
+IDENTITY_WEIGHT, IDENTITY_LIMITS = 0.6, (-2.0, 0.5)
 LIMITS = (-2.0, 2.0)  # of one answer
+STILL_PASSED = -0.5  # a task done is passed if its sound and voice say no more than this against it
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class Judgement:
     baseline: float | None  # the same of the call before the question
     identity: float | None  # natural-log likelihood ratio of one voice against two
     reasons: tuple[str, ...] = ()  # why something could not be measured
+    another_task: bool = False  # a task was done that nobody asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,7 @@ class Weighed:
 
     llr: float
     reasons: tuple[str, ...]
+    passed: bool = False  # what was asked was done, and nothing else speaks against the caller
 
 
 def weigh(judgement: Judgement, *, early: bool = False) -> Weighed:
@@ -46,14 +50,24 @@ def weigh(judgement: Judgement, *, early: bool = False) -> Weighed:
 
     What was begun while the prompt was playing may be an answer to an older question: it can clear, but not accuse.
     """
-    parts = [_compliance(judgement.compliance), _realism(judgement), _identity(judgement.identity)]
+    parts = [_compliance(judgement), _realism(judgement), _identity(judgement.identity)]
     llr = sum(part for part, _ in parts)
     reasons = tuple(reason for _, reason in parts if reason)
     low = 0.0 if early else LIMITS[0]
-    return Weighed(min(max(llr, low), LIMITS[1]), (*reasons, *judgement.reasons))
+    llr = min(max(llr, low), LIMITS[1])
+    return Weighed(llr, (*reasons, *judgement.reasons), _passed(judgement, llr))
 
 
-def _compliance(score: float | None) -> tuple[float, str]:
+def _passed(judgement: Judgement, llr: float) -> bool:
+    """Where the task cannot be measured, the right voice that sounds alive has to do."""
+    done = llr >= -STILL_PASSED if judgement.compliance is None else judgement.compliance >= DONE_TASK
+    return done and llr >= STILL_PASSED
+
+
+def _compliance(judgement: Judgement) -> tuple[float, str]:
+    score = judgement.compliance
+    if judgement.another_task:
+        return ANOTHER_TASK_LLR, "another-task"
     if score is None:
         return 0.0, ""
     low, high = COMPLIANCE_LLR
@@ -65,10 +79,15 @@ def _compliance(score: float | None) -> tuple[float, str]:
 
 
 def _realism(judgement: Judgement) -> tuple[float, str]:
-    """The answer's own sound, and how it changed against before: a converter breaks on unusual voices."""
+    """The answer's own sound, and how it changed against before: a converter breaks on unusual voices.
+
+    Sound that is alive clears only the voice that it is known to be: a converter can be switched off for the task.
+    """
     if judgement.realism is None:
         return 0.0, ""
     own = _bounded(REALISM_WEIGHT * judgement.realism, REALISM_LIMIT)
+    if own > 0 and (judgement.identity is None or judgement.identity < 0):
+        own = 0.0
     change = 0.0 if judgement.baseline is None else judgement.realism - judgement.baseline
     drift = _bounded(DRIFT_WEIGHT * min(change, 0.0), DRIFT_LIMIT)
     return own + drift, "distortion" if judgement.realism < DISTORTED else ""

@@ -94,7 +94,7 @@ def _decide(exam: Examination, made: Decision, verdict: str, reason: str) -> Non
         exam._steps.append(Record(exam.record()))
     else:
         exam._move(Stage.OVER)
-    exam._steps.append(Conclude(0.0, (reason,), verdict, made.who))
+    exam._steps.append(Conclude(0.0, (reason,), verdict=verdict, who=made.who))
 
 
 def _stop(exam: Examination, made: Decision) -> None:

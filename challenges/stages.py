@@ -85,6 +85,7 @@ class Judge:
 
     question: Question
     answer: Answer
+    unanswered: Question | None = None  # the question before, if nothing was said to it: it may be what is answered
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,7 @@ class Conclude:
 
     llr: float
     reasons: tuple[str, ...]
+    passed: bool = True  # False: what was asked was not done, and until it is the caller is not cleared by sound alone
     verdict: str = ""  # of an operator's override
     who: str = ""
 

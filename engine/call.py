@@ -152,12 +152,14 @@ class Call:
         if not self.ended and self._reason != reason:
             self._move(Signal.FAILURE, Verdict.UNKNOWN, reason)
 
-    def receive_examination(self, llr: float, reasons: tuple[str, ...], verdict: Verdict | None = None) -> None:
-        """An answer's evidence, natural log, high is human; or, with `verdict`, an operator's decision."""
+    def receive_examination(
+        self, llr: float, reasons: tuple[str, ...], *, passed: bool = True, verdict: Verdict | None = None
+    ) -> None:  # fmt: skip
+        """An answer's evidence, natural log, high is human, and whether it passed; or, with `verdict`, an operator's word."""
         if self.ended:
             return
         self._examined = tuple(dict.fromkeys((*self._examined, *reasons)))
-        target = self._policy.examine(llr) if verdict is None else self._policy.set_by_hand(verdict)
+        target = self._policy.examine(llr, passed) if verdict is None else self._policy.set_by_hand(verdict)
         before = self.state
         if not self._reason and target is not Verdict.LISTENING:  # a failure or missing audio must be over first
             self._move(Signal.EXAMINED, target)

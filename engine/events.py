@@ -49,6 +49,7 @@ REASONS: Mapping[str, str] = {
     "non-compliance": "examination: the task was not done",
     "distortion": "examination: the answer sounds synthetic",
     "identity-drift": "examination: the voice of the answer is not the voice before it",
+    "another-task": "examination: another task was done than was asked: a recording may be played",
     "late": "examination: the caller did not begin to answer in time",
     "refused": "examination: a question was skipped, which is evidence for neither side",
     "line-limited": "examination: the line removes what the answer would be judged by",

@@ -83,7 +83,7 @@ def synthetic_probability(llr: float, prior: float) -> float:
 class Policy:
     """The verdict over a call's speech. Holds only the running score and how long the evidence has agreed."""
 
-    __slots__ = ("_agreeing", "_by_hand", "_examined", "_leaning", "_running", "config", "llr", "verdict")
+    __slots__ = ("_agreeing", "_by_hand", "_doubted", "_examined", "_leaning", "_running", "config", "llr", "verdict")
 
     def __init__(self, config: PolicyConfig) -> None:
         self.config = config
@@ -93,6 +93,7 @@ class Policy:
         self._leaning = Verdict.UNCERTAIN
         self._agreeing = 0
         self._examined = 0.0  # evidence of the examination, added to the sound's
+        self._doubted = False  # asked, and what was asked was not done
         self._by_hand: Verdict | None = None  # an operator's word stands whatever is heard
 
     @property
@@ -126,14 +127,16 @@ class Policy:
             self.verdict = self._judge(self.llr)
         return self.verdict
 
-    def examine(self, llr: float) -> Verdict:
+    def examine(self, llr: float, passed: bool = True) -> Verdict:
         """Add an examined answer's evidence; it needs no second chunk to agree, but speech enough for a verdict.
 
-        An answer that says nothing, 0, leaves the verdict to what is heard.
+        An answer that says nothing, 0, leaves the verdict to what is heard. Whoever was asked and did not pass is not
+        cleared by sound before another question is passed.
         """
         self._examined += llr
+        self._doubted = not passed
         self.llr = (self.llr or 0.0) + llr
-        if llr and self._by_hand is None and self._running.speech_s >= self.config.min_speech_s:
+        if (llr or not passed) and self._by_hand is None and self._running.speech_s >= self.config.min_speech_s:
             self._leaning, self._agreeing = self._lean(self.llr), self.config.agreeing_chunks
             self.verdict = self._leaning
         return self.verdict
@@ -158,6 +161,6 @@ class Policy:
         slack_human = c.margin if self.verdict is Verdict.HUMAN_LIKELY else 0.0
         if llr <= c.deepfake_llr + slack_fake:
             return Verdict.DEEPFAKE_LIKELY
-        if llr >= c.human_llr - slack_human:
+        if llr >= c.human_llr - slack_human and not self._doubted:
             return Verdict.HUMAN_LIKELY
         return Verdict.UNCERTAIN

@@ -66,9 +66,11 @@ class Session:
         self.call.receive_failure(reason, now)
         self._drain(now)
 
-    def on_examined(self, llr: float, reasons: tuple[str, ...], verdict: Verdict | None, now: float) -> None:
+    def on_examined(
+        self, llr: float, reasons: tuple[str, ...], now: float, *, passed: bool = True, verdict: Verdict | None = None
+    ) -> None:  # fmt: skip
         """An answer was judged, or an operator decided."""
-        self.call.receive_examination(llr, reasons, verdict)
+        self.call.receive_examination(llr, reasons, passed=passed, verdict=verdict)
         self._drain(now)
 
     def on_examination(self, record: Mapping[str, Any], now: float) -> None:

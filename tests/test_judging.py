@@ -11,9 +11,12 @@ import pytest
 from challenges.answer import Answer
 from challenges.catalogue import PHONE, by_name
 from challenges.content import Question, draw
+from challenges.fusion import Judgement
+from challenges.verifiers import Compliance
 from challenges.words import Heard
 from engine.policy import Calibration
 from tests.challenges.voices import voice, whisper
+from vivavoce import judging
 from vivavoce.judging import Judges
 
 EXACT = Calibration(1.0, 0.0, 0.0, 1.0)
@@ -98,4 +101,26 @@ def test_the_room_s_noise_is_nobody_s_answer_but_a_soft_one_to_a_soft_task_is() 
         found = judges.judge(question(key), answer(soft), 0.5, PHONE)
         assert (found.realism, found.identity, found.reasons) == (None, None, ("cannot-tell",)), key
     assert judges.judge(question("foreign-words"), answer(voice(seed=2) // 2), 0.5, PHONE).identity == -4.0
-    assert judges.judge(question("speak-softly"), answer(soft), 0.5, PHONE).identity == -4.0
+    heard = judges.judge(question("speak-softly"), answer(soft), 0.5, PHONE)
+    assert (heard.compliance, heard.reasons) == (None, ("cannot-tell",)), "what cannot be measured may be the room too"
+
+
+def test_what_was_said_too_late_is_no_failure_of_the_next_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = {"sing"}
+    monkeypatch.setattr(judging, "verify", lambda asked, *_: Compliance(0.95 if asked.challenge.key in done else 0.1))
+    monkeypatch.setattr(Judges, "_measured", lambda self, answer: (None, None))
+    judges = Judges(Detector(-3.0), EXACT, same=lambda before, after: -4.0)
+    late = judges.judge(question("high-pitch"), answer(voice()), 0.5, PHONE, question("sing"))
+    assert late == Judgement(None, None, 0.5, None, ("late",))
+    assert judges.judge(question("high-pitch"), answer(voice()), 0.5, PHONE, question("whisper")).another_task
+    assert judges.judge(question("high-pitch"), answer(voice()), 0.5, PHONE).another_task, "sung when it was not asked"
+    done.clear()
+    plain = judges.judge(question("high-pitch"), answer(voice()), 0.5, PHONE)
+    assert (plain.compliance, plain.another_task) == (0.1, False), "plain speech is a task not done, and no other one"
+
+
+def test_a_whisper_is_compared_with_how_whispers_sound_to_the_detector() -> None:
+    judges = Judges(Detector(-1.0), EXACT, measuring=False)
+    spoken, whispered = (judges.judge(question(key), answer(voice()), 0.0, PHONE).realism for key in ("high-pitch", "whisper"))
+    assert spoken == pytest.approx(-1.0)
+    assert whispered == pytest.approx(-1.0 + judging.WHISPER_REALISM)

@@ -185,7 +185,7 @@ class Examiner:
                 verdict = Verdict(step.verdict) if step.verdict else None
                 watch.before = watch.before or watch.session.call.state
                 watch.overridden |= verdict not in (None, watch.session.call.state)
-                watch.session.on_examined(step.llr, step.reasons, verdict, now)
+                watch.session.on_examined(step.llr, step.reasons, now, passed=step.passed, verdict=verdict)
 
     def _note(self, watch: Watch, record: Mapping[str, Any]) -> None:
         """At every step the prompt, if one still sounds, is in the way: of an early answer, of its own repetition."""
@@ -197,10 +197,14 @@ class Examiner:
             if record["challenge"] not in watch.asked:
                 watch.asked.append(record["challenge"])
 
-    def _question(self, watch: Watch, wished: str | None, family: str | None, now: float) -> Question | None:
+    def _question(
+        self, watch: Watch, wished: str | None, family: str | None, keeps_voice: bool, now: float
+    ) -> Question | None:  # fmt: skip
         if wished is None:
             pool = self._settings.pool or None
-            challenge = choose(watch.line, self._rng, asked=watch.drawn, pool=pool, another_family_than=family)
+            challenge = choose(
+                watch.line, self._rng, asked=watch.drawn, pool=pool, another_family_than=family, keeps_voice=keeps_voice
+            )
         else:
             challenge = by_name(wished)
         if challenge is None:
@@ -249,7 +253,7 @@ class Examiner:
         """In the judges' thread. An answer whose time ran out in the queue is not judged: those behind it still can be."""
         if not watch.examination.awaits(step.question.nonce):
             return None
-        return self._judges.judge(step.question, step.answer, watch.baseline, watch.line)
+        return self._judges.judge(step.question, step.answer, watch.baseline, watch.line, step.unanswered)
 
     def _judged(self, watch: Watch, nonce: str, done: Future[Judgement | None], now: float) -> None:
         self._waiting -= 1

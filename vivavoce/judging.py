@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import structlog
 from numpy.typing import NDArray
 
 from challenges.answer import Answer
-from challenges.catalogue import Line
+from challenges.catalogue import CATALOGUE, Line
 from challenges.content import Question
-from challenges.fusion import Judgement
+from challenges.fusion import DONE_TASK, FAILED_TASK, Judgement
 from challenges.verifiers import Compliance, verify
 from challenges.words import Heard
 from engine.policy import Calibration
+
+if TYPE_CHECKING:
+    from challenges.measures import Measures  # an extra
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +33,9 @@ SPEECH_BELOW_DB = 30.0  # a chunk so far below the loudest says nothing about a 
 LOST_SHARE = 0.3  # an answer that lost more than this cannot be judged
 NOBODY_DB = 10.0  # an answer so far below the caller's own speech is the room, or somebody in it
 MAY_BE_SOFT = frozenset({"whisper", "speak-softly", "cough-whistle", "clap"})
+TELLING = ("whisper", "sing")  # done when something else was asked: plain speech is never taken for either
+SURE = 0.9  # compliance with one of them
+WHISPER_REALISM = 1.4  # the detector has learned from voiced speech: people's whispers lie so much lower
 
 
 class Detector(Protocol):
@@ -43,6 +49,7 @@ class Detector(Protocol):
     def step(self, audio: Samples, state: Any) -> tuple[NDArray[np.float32], Any]: ...
 
 
+Pair = tuple["Measures | None", "Measures | None"]  # of the answer and of the speech before
 Same = Callable[[Samples, Samples], float | None]  # (speech before, answer) -> log-likelihood ratio of one voice
 Words = Callable[[Samples, Question], Heard]
 
@@ -57,27 +64,55 @@ class Judges:
     words: Words | None = None
     measuring: bool = True  # the pitch detector is there
 
-    def judge(self, question: Question, answer: Answer, baseline: float | None, line: Line) -> Judgement:
-        """The judgement of one answer; `baseline` is the call's log-likelihood ratio before the question."""
+    def judge(
+        self, question: Question, answer: Answer, baseline: float | None, line: Line, unanswered: Question | None = None
+    ) -> Judgement:
+        """The judgement of one answer; `baseline` is the call's log-likelihood ratio before the question.
+
+        `unanswered` is the question before, if nothing was said to it in time: this may be the answer to that.
+        """
         if len(answer.samples) and answer.lost_s > LOST_SHARE * answer.seconds:
-            return Judgement(None, None, baseline, None, ("cannot-tell",))
-        if question.challenge.key not in MAY_BE_SOFT and loudness(answer.before) - loudness(answer.samples) > NOBODY_DB:
-            return Judgement(None, None, baseline, None, ("cannot-tell",))
-        compliance = self._compliance(question, answer, line)
-        realism = None if question.challenge.verifier in UNLIKE_SPEECH else self._realism(answer.samples)
-        identity = self._identity(question, answer)
+            return _nothing(baseline)
+        soft = loudness(answer.before) - loudness(answer.samples) > NOBODY_DB
+        if soft and question.challenge.key not in MAY_BE_SOFT:
+            return _nothing(baseline)
+        pair = self._measured(answer)
+        compliance = self._compliance(question, answer, pair, line)
+        if soft:  # or the room, or somebody in it: a task done is one, anything else is nothing
+            done = compliance.score is not None and compliance.score >= DONE_TASK
+            return Judgement(compliance.score, None, baseline, None) if done else _nothing(baseline)
+        failed = compliance.score is not None and compliance.score < FAILED_TASK
+        if failed and unanswered is not None and self._done(unanswered, pair, line, DONE_TASK):
+            return Judgement(None, None, baseline, None, ("late",))
         reasons = ("line-limited",) if compliance.reason == "line-limited" else ()
         if compliance.score is None and not reasons:
             reasons = ("cannot-tell",)
-        return Judgement(compliance.score, realism, baseline, identity, reasons)
+        realism, identity = self._answer_realism(question, answer.samples), self._identity(question, answer)
+        another = failed and any(self._done(other, pair, line, SURE) for other in _others(question))
+        return Judgement(compliance.score, realism, baseline, identity, reasons, another)
 
-    def _compliance(self, question: Question, answer: Answer, line: Line) -> Compliance:
+    def _measured(self, answer: Answer) -> Pair:
         if not self.measuring:
-            return Compliance(None, "not-measured")
+            return None, None
         from challenges.measures import measure  # numpy and the pitch detector, an extra
 
-        heard = self._heard(answer.samples, question)
-        return verify(question, measure(answer.samples), measure(answer.before), line, heard)
+        return measure(answer.samples), measure(answer.before)
+
+    def _compliance(self, question: Question, answer: Answer, pair: Pair, line: Line) -> Compliance:
+        if not self.measuring:
+            return Compliance(None, "not-measured")
+        return verify(question, *pair, line, self._heard(answer.samples, question))
+
+    @staticmethod
+    def _done(question: Question, pair: Pair, line: Line, least: float) -> bool:
+        """Whether the answer does what that question asks, as far as the manner goes."""
+        return (verify(question, *pair, line).score or 0.0) >= least
+
+    def _answer_realism(self, question: Question, samples: Samples) -> float | None:
+        if question.challenge.verifier in UNLIKE_SPEECH:
+            return None
+        realism = self._realism(samples)
+        return realism + WHISPER_REALISM if realism is not None and question.challenge.key == "whisper" else realism
 
     def _heard(self, samples: Samples, question: Question) -> Heard | None:
         """What was read of the drawn words, where that is asked for: it costs more than all the rest."""
@@ -103,15 +138,21 @@ class Judges:
 
     def _identity(self, question: Question, answer: Answer) -> float | None:
         """Only for challenges that leave the voice its colour: nobody is recognised by whisper, song or falsetto."""
-        if self.same is None or question.challenge.key in VOICE_CHANGING:
+        if self.same is None or not question.challenge.keeps_voice:
             return None
         return self.same(answer.before, answer.samples)
 
 
-UNLIKE_SPEECH = frozenset({"bursts", "voicing"})  # claps and whispers: the detector has learned from voiced speech
-VOICE_CHANGING = frozenset(
-    {"whisper", "sing", "high-pitch", "low-pitch", "hold-nose", "cup-mouth", "cough-whistle", "clap", "crosstalk"}
-)
+UNLIKE_SPEECH = frozenset({"bursts", "melody"})  # claps and song: the detector has learned from speech
+
+
+def _nothing(baseline: float | None) -> Judgement:
+    return Judgement(None, None, baseline, None, ("cannot-tell",))
+
+
+def _others(question: Question) -> list[Question]:
+    """What might have been done instead, if it was not asked."""
+    return [replace(question, challenge=CATALOGUE[key]) for key in TELLING if key != question.challenge.key]
 
 
 def loudness(samples: Samples) -> float:

@@ -174,8 +174,8 @@ class Rehearsal:
     def _draw(self, key: str) -> Question:
         return draw(by_name(key), self._rules.language, self._rng, self._now, used=self._used)
 
-    def _ask(self, wished: str | None, family: str | None, now: float) -> Question | None:
-        challenge = by_name(wished) if wished else self._another(family)
+    def _ask(self, wished: str | None, family: str | None, keeps_voice: bool, now: float) -> Question | None:
+        challenge = by_name(wished) if wished else self._another(family, keeps_voice)
         if challenge is None:
             return None
         question = self._draw(challenge.key)
@@ -183,10 +183,11 @@ class Rehearsal:
         self._used.append(question.content)
         return question
 
-    def _another(self, family: str | None) -> Challenge | None:
+    def _another(self, family: str | None, keeps_voice: bool) -> Challenge | None:
         """As the service chooses, among those that this caller can be simulated for."""
         asked = list(self._asked)
-        while (found := choose(self._rules.line, self._rng, asked=asked, another_family_than=family)) is not None:
+        line, rng = self._rules.line, self._rng
+        while (found := choose(line, rng, asked=asked, another_family_than=family, keeps_voice=keeps_voice)) is not None:
             if self._caller.can(found.key):
                 return found
             asked.append(found.key)
@@ -201,7 +202,7 @@ class Rehearsal:
             elif isinstance(step, Judge):
                 self._judge(step)
             elif isinstance(step, Conclude):
-                self._call.receive_examination(step.llr, step.reasons)
+                self._call.receive_examination(step.llr, step.reasons, passed=step.passed)
                 self._call.events()
             elif isinstance(step, Record):
                 self._note(step)
@@ -233,7 +234,7 @@ class Rehearsal:
             self._says.append(spoken.samples)
 
     def _judge(self, step: Judge) -> None:
-        found = self._rules.judges.judge(step.question, step.answer, self._baseline, self._rules.line)
+        found = self._rules.judges.judge(step.question, step.answer, self._baseline, self._rules.line, step.unanswered)
         self._out.told[-1].judgement, self._out.told[-1].llr = found, weigh(found).llr
         self._exam.receive_judgement(found, step.question.nonce, self._now)
         self._act()

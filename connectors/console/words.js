@@ -40,6 +40,7 @@ const REASONS = {
   "non-compliance": "Asked to do something with the voice, the caller did not do it. Shyness, an illness or a bad line do that too.",
   distortion: "The answer to the question sounds synthetic.",
   "identity-drift": "The voice of the answer is not the voice from before the question.",
+  "another-task": "The caller did another task than was asked, as a recording made beforehand would.",
   late: "The caller did not begin to answer in time. This counts for neither side.",
   refused: "A question was skipped or declined. This counts for neither side.",
   "line-limited": "This line takes away what the answer would be judged by.",

@@ -38,9 +38,10 @@ class Caller:
         self._rng, self._noise = random.Random(1), np.random.default_rng(1)
         self.exam = Examination(config or ExaminationConfig(mode="automatic"), self._ask, CHUNK_S, can_play=can_play)
 
-    def _ask(self, wished: str | None, family: str | None, now: float) -> Question | None:
+    def _ask(self, wished: str | None, family: str | None, keeps_voice: bool, now: float) -> Question | None:
         self.wished.append((wished, family))
-        key = wished or next((k for k in self._keys if by_name(k).family != family), None)
+        left = [k for k in self._keys if by_name(k).family != family]
+        key = wished or next((k for k in left if by_name(k).keeps_voice or not keeps_voice), left[0] if left else None)
         if key in self._keys:
             self._keys.remove(key)
         return None if key is None else draw(by_name(key), "en", self._rng, now)

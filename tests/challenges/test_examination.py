@@ -17,7 +17,16 @@ def conclusions(caller: Caller) -> list[Conclude]:
     return [step for step in caller.steps if isinstance(step, Conclude)]
 
 
-def test_a_person_who_does_the_task_passes_after_one_question() -> None:
+def answered(caller: Caller, **judged: float | None) -> None:
+    """The standing question is heard, answered and judged."""
+    caller.prompt(1.0)
+    caller.hear("quiet", 1.6)
+    caller.hear("speech", 3.0)
+    caller.hear("quiet", 1.6)
+    caller.judged(**judged)
+
+
+def test_a_person_who_does_the_task_passes() -> None:
     caller = Caller()
     caller.hear("speech", 4.0)
     caller.suspect()
@@ -31,35 +40,66 @@ def test_a_person_who_does_the_task_passes_after_one_question() -> None:
     assert judge.answer.seconds == pytest.approx(4.6, abs=0.8)
     assert len(judge.answer.before) / 8000 == pytest.approx(4.0, abs=0.2)
     caller.judged(compliance=0.95, realism=1.0)
-    assert caller.states == ["asked", "answering", "judging", "passed"]
+    assert caller.states[:4] == ["asked", "answering", "judging", "passed"]
     assert conclusions(caller)[0].llr > 0
+    assert conclusions(caller)[0].passed
 
 
-def test_a_failed_task_leads_to_one_of_another_family_and_two_failures_end_it() -> None:
+def test_after_a_whisper_the_caller_is_asked_something_that_tells_the_voice_and_then_no_more() -> None:
+    caller = Caller(keys=("whisper", "sing", "foreign-words", "emotions"))
+    caller.hear("speech", 4.0)
+    caller.suspect()
+    answered(caller, compliance=0.95)
+    assert caller.exam.question is not None
+    assert caller.exam.question.challenge.key == "foreign-words", "by song nobody is recognised"
+    answered(caller, compliance=0.9, identity=1.0)
+    assert caller.states[-1] == "passed"
+    assert len(conclusions(caller)) == 2
+
+
+def test_who_passes_in_the_voice_from_before_is_asked_once() -> None:
+    caller = Caller(keys=("foreign-words", "whisper"))
+    caller.hear("speech", 4.0)
+    caller.suspect()
+    answered(caller, compliance=0.9, identity=1.0)
+    assert caller.states[-1] == "passed"
+
+
+def test_a_failed_task_leads_to_others_of_another_family_and_three_failures_end_it() -> None:
     caller = Caller()
     caller.hear("speech", 4.0)
     caller.suspect()
-    for _ in range(2):
-        caller.prompt(1.0)
-        caller.hear("quiet", 1.6)
-        caller.hear("speech", 3.0)
-        caller.hear("quiet", 1.6)
-        caller.judged(compliance=0.02)
+    for _ in range(3):
+        answered(caller, compliance=0.02)
     assert caller.states[-2:] == ["failed", "over"]
-    assert caller.wished == [(None, None), (None, "vocal")]
-    first, second = conclusions(caller)
-    assert first.llr > -2.0, "a single failed task stays below what accuses"
-    assert first.reasons == second.reasons == ("non-compliance",)
+    assert caller.wished == [(None, None), (None, "vocal"), (None, "language")]
+    found = conclusions(caller)
+    assert all(one.llr > -2.0 for one in found), "a single failed task stays below what accuses"
+    assert [one.reasons for one in found] == [("non-compliance",)] * 3
+    assert not any(one.passed for one in found)
 
 
-def test_nobody_answering_is_late_and_no_evidence() -> None:
+def test_nobody_answering_is_late_and_no_evidence_but_does_not_clear() -> None:
     caller = Caller(ExaminationConfig(mode="automatic", questions=1))
     caller.suspect()
     caller.prompt(1.0)
     caller.hear("quiet", 30.0)
     assert caller.states == ["asked", "answering", "no-answer", "over"]
     assert [step.table["reasons"] for step in caller.steps if isinstance(step, Record)][-2] == ["late"]
-    assert not conclusions(caller)
+    assert conclusions(caller) == [Conclude(0.0, ("late",), passed=False)]
+
+
+def test_the_judge_is_told_which_question_nobody_answered() -> None:
+    caller = Caller()
+    caller.hear("speech", 4.0)
+    caller.suspect()
+    unanswered = caller.exam.question
+    caller.prompt(1.0)
+    caller.hear("quiet", 12.0)
+    answered(caller, compliance=None)
+    (judge,) = [step for step in caller.steps if isinstance(step, Judge)]
+    assert judge.unanswered == unanswered
+    assert judge.question != unanswered
 
 
 def test_who_has_not_begun_by_the_limit_has_not_answered_who_has_may_go_on() -> None:

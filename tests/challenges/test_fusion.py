@@ -18,13 +18,40 @@ def test_nothing_measured_is_no_evidence() -> None:
 
 def test_a_task_not_done_counts_against_and_is_named() -> None:
     weighed = weigh(Judgement(0.05, None, None, None))
-    assert -2.0 < weighed.llr < -1.0
+    assert -2.0 < weighed.llr <= -1.0
     assert weighed.reasons == ("non-compliance",)
 
 
 def test_a_task_done_counts_less_than_one_not_done() -> None:
     done, not_done = weigh(Judgement(1.0, None, None, None)), weigh(Judgement(0.0, None, None, None))
     assert 0 < done.llr < -not_done.llr
+
+
+def test_another_task_than_was_asked_counts_more_than_none() -> None:
+    other = weigh(Judgement(0.05, None, None, None, another_task=True))
+    assert other.reasons == ("another-task",)
+    assert other.llr < weigh(Judgement(0.0, None, None, None)).llr
+
+
+def test_a_living_sound_clears_only_the_voice_that_is_known() -> None:
+    known, unknown = weigh(Judgement(0.8, 3.0, -1.0, 1.0)), weigh(Judgement(0.8, 3.0, -1.0, None))
+    assert known.llr > unknown.llr + 1.0
+    assert weigh(Judgement(0.8, 3.0, -1.0, -0.5)).llr < unknown.llr
+
+
+@pytest.mark.parametrize(
+    ("judged", "passed"),
+    [
+        (Judgement(0.9, None, None, None), True),
+        (Judgement(0.5, 2.0, 0.0, 2.0), False),  # half done
+        (Judgement(0.9, None, None, -3.0), False),  # by another voice
+        (Judgement(0.9, -3.0, 0.0, None), False),  # and sounds made
+        (Judgement(None, 2.0, 0.0, 2.0), True),  # not measurable, but the voice from before and alive
+        (Judgement(None, None, None, None), False),
+    ],
+)
+def test_what_passes(judged: Judgement, passed: bool) -> None:
+    assert weigh(judged).passed is passed
 
 
 def test_an_answer_that_sounds_synthetic_is_distorted() -> None:

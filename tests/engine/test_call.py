@@ -294,7 +294,7 @@ def test_an_examination_s_record_is_published_and_stays_with_later_records() -> 
 
 def test_an_operator_s_decision_moves_the_tag_and_is_given_as_a_reason() -> None:
     player = Player()
-    player.call.receive_examination(0.0, ("operator-override",), Verdict.DEEPFAKE_LIKELY)
+    player.call.receive_examination(0.0, ("operator-override",), verdict=Verdict.DEEPFAKE_LIKELY)
     assert player.call.state is Verdict.DEEPFAKE_LIKELY
     assert "operator-override" in player.call.tag().reasons
 
@@ -314,7 +314,7 @@ def test_evidence_of_an_answer_brings_no_tag_back_while_the_audio_is_gone() -> N
     player.call.receive_examination(2.0, ())
     assert player.call.state is Verdict.UNKNOWN
     assert player.call.tag().reasons[0] == "no-audio"
-    player.call.receive_examination(0.0, ("operator-override",), Verdict.DEEPFAKE_LIKELY)
+    player.call.receive_examination(0.0, ("operator-override",), verdict=Verdict.DEEPFAKE_LIKELY)
     assert player.call.state is Verdict.UNKNOWN, "an operator's word waits too: the next tick would take it back"
     player.frames(10)
     assert player.call.state is Verdict.DEEPFAKE_LIKELY

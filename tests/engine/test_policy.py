@@ -158,3 +158,15 @@ def test_what_the_sound_says_is_told_apart_from_what_answers_added() -> None:
     spoken(policy, -1.0)
     policy.examine(-1.5)
     assert policy.sound_llr == pytest.approx(-1.0)
+
+
+def test_who_was_asked_and_did_not_pass_is_not_cleared_by_sound() -> None:
+    policy = Policy(PolicyConfig(min_speech_s=0.5, human_llr=1.0))
+    for _ in range(20):
+        policy.add(3.0, 0.16)
+    assert policy.verdict is Verdict.HUMAN_LIKELY
+    assert policy.examine(0.0, passed=False) is Verdict.UNCERTAIN
+    assert policy.add(3.0, 0.16) is Verdict.UNCERTAIN
+    policy.examine(0.1, passed=True)
+    policy.add(3.0, 0.16)
+    assert policy.add(3.0, 0.16) is Verdict.HUMAN_LIKELY
