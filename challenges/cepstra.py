@@ -45,9 +45,13 @@ class Network(NamedTuple):
 
 
 def cepstra(samples: Samples) -> Floats:
-    """Cepstra [frames, 13] of int16 [n] at 8 kHz, one frame every 10 ms, zero on average: ready for `Decoder.process_cep`."""
+    """Cepstra [frames, 13] of int16 [n] at 8 kHz, one frame every 10 ms, ready for `Decoder.process_cep`.
+
+    They are zero on average over the frames louder than their mean: pauses say nothing about the voice and the line.
+    """
     found = network()(stacked(log_bands(samples)))
-    centred: Floats = found - found.mean(axis=0, keepdims=True)
+    loud = found[:, 0] >= found[:, 0].mean()
+    centred: Floats = found - found[loud].mean(axis=0, keepdims=True)
     return centred
 
 
