@@ -61,7 +61,7 @@ class Examination:
         self._anew = False  # the standing question is stale: it is drawn once more before it is asked
         self._by, self._who, self._why = "policy", "", ""
         self._judgement: Judgement | None = None
-        self._unanswered: Question | None = None  # the last one, if nothing was said to it
+        self._unanswered: tuple[Question, ...] = ()  # to which nothing was said that could be judged
         self._recognised = False  # an answer was judged whose voice can be compared with the voice before
         self._early = False  # the answer in judgement was begun over the prompt
         self._reasons: tuple[str, ...] = ()
@@ -266,7 +266,8 @@ class Examination:
             self._steps.append(Conclude(self.weighed[-1].llr, reasons, stage is Stage.PASSED))
         elif stage is Stage.NO_ANSWER:
             self._steps.append(Conclude(0.0, reasons, passed=False))
-        self._unanswered = self.question if stage is Stage.NO_ANSWER else None
+        if self.question is not None and (stage is Stage.NO_ANSWER or (self._judgement is not None and self._judgement.empty)):
+            self._unanswered += (self.question,)
         if self.attempt >= self._config.questions:
             self._over()
         elif stage is not Stage.PASSED or not self._recognised:

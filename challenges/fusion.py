@@ -35,6 +35,11 @@ class Judgement:
     reasons: tuple[str, ...] = ()  # why something could not be measured
     another_task: bool = False  # a task was done that nobody asked for
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing could be measured: perhaps there was no answer."""
+        return self.compliance is None and self.realism is None and self.identity is None
+
 
 @dataclass(frozen=True, slots=True)
 class Weighed:

@@ -85,7 +85,7 @@ class Judge:
 
     question: Question
     answer: Answer
-    unanswered: Question | None = None  # the question before, if nothing was said to it: it may be what is answered
+    unanswered: tuple[Question, ...] = ()  # questions before to which nothing was said: one may be what is answered
 
 
 @dataclass(frozen=True, slots=True)

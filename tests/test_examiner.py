@@ -124,9 +124,9 @@ class Desk:
         return found
 
 
-def asked_and_answered(desk: Desk) -> None:
+def asked_and_answered(desk: Desk, challenge: str = "") -> None:
     desk.hear(2000, 4.0)
-    desk.examiner.press(desk.session, desk.now, "ask", who="ana")
+    desk.examiner.press(desk.session, desk.now, "ask", challenge=challenge, who="ana")
     desk.hear(20, 2.0)
     desk.hear(2000, 4.0)
     desk.hear(20, 2.0)
@@ -136,7 +136,7 @@ def asked_and_answered(desk: Desk) -> None:
 def test_a_question_is_played_answered_judged_and_told_in_order() -> None:
     player = Player()
     desk = Desk(Judge(Judgement(0.95, 1.0, 0.0, None)), player=player)
-    asked_and_answered(desk)
+    asked_and_answered(desk, "foreign-words")
     told = [tag.examination["state"] for tag in desk.tags if tag.kind == "exam" and tag.examination]
     assert told == ["asked", "answering", "judging", "passed"]
     assert len(player.played) == 1

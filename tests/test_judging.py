@@ -110,9 +110,9 @@ def test_what_was_said_too_late_is_no_failure_of_the_next_task(monkeypatch: pyte
     monkeypatch.setattr(judging, "verify", lambda asked, *_: Compliance(0.95 if asked.challenge.key in done else 0.1))
     monkeypatch.setattr(Judges, "_measured", lambda self, answer: (None, None))
     judges = Judges(Detector(-3.0), EXACT, same=lambda before, after: -4.0)
-    late = judges.judge(question("high-pitch"), answer(voice()), 0.5, PHONE, question("sing"))
+    late = judges.judge(question("high-pitch"), answer(voice()), 0.5, PHONE, [question("sing")])
     assert late == Judgement(None, None, 0.5, None, ("late",))
-    assert judges.judge(question("high-pitch"), answer(voice()), 0.5, PHONE, question("whisper")).another_task
+    assert judges.judge(question("high-pitch"), answer(voice()), 0.5, PHONE, [question("whisper")]).another_task
     assert judges.judge(question("high-pitch"), answer(voice()), 0.5, PHONE).another_task, "sung when it was not asked"
     done.clear()
     plain = judges.judge(question("high-pitch"), answer(voice()), 0.5, PHONE)

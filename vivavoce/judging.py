@@ -7,7 +7,7 @@ counts against the caller.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -32,6 +32,7 @@ Samples = NDArray[np.int16]
 SPEECH_BELOW_DB = 30.0  # a chunk so far below the loudest says nothing about a voice
 LOST_SHARE = 0.3  # an answer that lost more than this cannot be judged
 NOBODY_DB = 10.0  # an answer so far below the caller's own speech is the room, or somebody in it
+ROOM_DB = 12.0  # what a room's own noise rises over the pauses of speech
 MAY_BE_SOFT = frozenset({"whisper", "speak-softly", "cough-whistle", "clap"})
 TELLING = ("whisper", "sing")  # done when something else was asked: plain speech is never taken for either
 SURE = 0.9  # compliance with one of them
@@ -65,30 +66,30 @@ class Judges:
     measuring: bool = True  # the pitch detector is there
 
     def judge(
-        self, question: Question, answer: Answer, baseline: float | None, line: Line, unanswered: Question | None = None
+        self, question: Question, answer: Answer, baseline: float | None, line: Line, unanswered: Sequence[Question] = ()
     ) -> Judgement:
         """The judgement of one answer; `baseline` is the call's log-likelihood ratio before the question.
 
-        `unanswered` is the question before, if nothing was said to it in time: this may be the answer to that.
+        `unanswered` are earlier questions to which nothing was said in time: this may be the answer to one of them.
         """
         if len(answer.samples) and answer.lost_s > LOST_SHARE * answer.seconds:
             return _nothing(baseline)
         soft = loudness(answer.before) - loudness(answer.samples) > NOBODY_DB
-        if soft and question.challenge.key not in MAY_BE_SOFT:
+        if _of_the_room(answer) or (soft and question.challenge.key not in MAY_BE_SOFT):
             return _nothing(baseline)
         pair = self._measured(answer)
         compliance = self._compliance(question, answer, pair, line)
         if soft:  # or the room, or somebody in it: a task done is one, anything else is nothing
             done = compliance.score is not None and compliance.score >= DONE_TASK
             return Judgement(compliance.score, None, baseline, None) if done else _nothing(baseline)
-        failed = compliance.score is not None and compliance.score < FAILED_TASK
-        if failed and unanswered is not None and self._done(unanswered, pair, line, DONE_TASK):
+        undone = compliance.score is None or compliance.score < FAILED_TASK
+        if undone and any(self._done(earlier, pair, line, DONE_TASK) for earlier in unanswered):
             return Judgement(None, None, baseline, None, ("late",))
         reasons = ("line-limited",) if compliance.reason == "line-limited" else ()
         if compliance.score is None and not reasons:
             reasons = ("cannot-tell",)
         realism, identity = self._answer_realism(question, answer.samples), self._identity(question, answer)
-        another = failed and any(self._done(other, pair, line, SURE) for other in _others(question))
+        another = undone and any(self._done(other, pair, line, SURE) for other in _others(question))
         return Judgement(compliance.score, realism, baseline, identity, reasons, another)
 
     def _measured(self, answer: Answer) -> Pair:
@@ -150,15 +151,20 @@ def _nothing(baseline: float | None) -> Judgement:
     return Judgement(None, None, baseline, None, ("cannot-tell",))
 
 
+def _of_the_room(answer: Answer) -> bool:
+    """Whether what was heard is no louder than the pauses in the caller's speech, give and take."""
+    return loudness(answer.samples) - loudness(answer.before, 10) < ROOM_DB
+
+
 def _others(question: Question) -> list[Question]:
     """What might have been done instead, if it was not asked."""
     return [replace(question, challenge=CATALOGUE[key]) for key in TELLING if key != question.challenge.key]
 
 
-def loudness(samples: Samples) -> float:
+def loudness(samples: Samples, percentile: float = 90) -> float:
     """dB re one step of the loud 20 ms blocks (90th percentile) of int16 [n] at 8 kHz; 0 of nothing."""
     blocks = samples[: len(samples) // 160 * 160].reshape(-1, 160).astype(np.float64)
-    return float(np.percentile(10 * np.log10((blocks**2).mean(axis=1) + 1.0), 90)) if len(blocks) else 0.0
+    return float(np.percentile(10 * np.log10((blocks**2).mean(axis=1) + 1.0), percentile)) if len(blocks) else 0.0
 
 
 def available() -> bool:

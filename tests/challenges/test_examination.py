@@ -98,7 +98,7 @@ def test_the_judge_is_told_which_question_nobody_answered() -> None:
     caller.hear("quiet", 12.0)
     answered(caller, compliance=None)
     (judge,) = [step for step in caller.steps if isinstance(step, Judge)]
-    assert judge.unanswered == unanswered
+    assert judge.unanswered == (unanswered,)
     assert judge.question != unanswered
 
 
