@@ -16,7 +16,7 @@ import numpy as np
 from challenges.catalogue import CATALOGUE
 from challenges.content import Question
 from vivavoce import manners
-from vivavoce.manners import RATE, Floats, Samples
+from vivavoce.manners import RATE, Samples
 
 ANSWER_S = 4.0  # a made answer's length at the pace of plain speech
 PLAYED_DB = -10.0  # music or a second voice beside the caller's own
@@ -83,7 +83,7 @@ MANNERS: Mapping[str, Manner] = {
     "speak-softly": lambda x, rng: manners.tilted(x, -rng.uniform(7, 11), -rng.uniform(3, 5)),
     "cup-mouth": lambda x, rng: manners.muffled(x),
     "hold-nose": lambda x, rng: manners.nasal(x),
-    "question": lambda x, rng: manners.pitched(x, _rising(len(x) / RATE, rng.uniform(1.4, 1.7))),
+    "question": lambda x, rng: manners.rising(x, rng.uniform(1.4, 1.7)),
 }
 PLAYBACK = frozenset({"crosstalk", "instrumental-playback", "lyric-playback"})
 PLAIN = frozenset({"foreign-words", "accent"})  # any speech does the task as far as is measured without a recogniser
@@ -282,8 +282,3 @@ def mixed(voice: Samples, beside: Samples, decibels: float) -> Samples:
     own = voice.astype(np.float64)
     gain = np.sqrt((own**2).mean() / max(1.0, float((other**2).mean()))) * 10 ** (decibels / 20)
     return manners.pcm(own + gain * other)
-
-
-def _rising(seconds: float, top: float) -> Callable[[Floats], Floats]:
-    """F0's factor over time: up to `top` in the last 0.6 s."""
-    return lambda at: 1 + (top - 1) * np.clip((at - seconds + 0.6) / 0.4, 0, 1)

@@ -23,6 +23,8 @@ WINDOW = 320  # samples: 40 ms, two periods of a low voice
 SEEK = 80  # samples that WSOLA may move a window to meet the wave: 10 ms
 BLOCK = 160
 FRAME_S = 0.005  # between values of F0
+QUIET_DB = -35.0  # against the loudest 30 ms: no voice is looked for below it
+RISE_S = 0.6  # a question rises within the last so many seconds of voice
 
 
 def pcm(signal: Floats) -> Samples:
@@ -77,10 +79,16 @@ def pitched(samples: Samples, ratio: float | Callable[[Floats], Floats]) -> Samp
     return _unvoiced_kept(source, out, marks, periods)
 
 
+def rising(samples: Samples, top: float) -> Samples:
+    """The same speech with F0 going up to `top` times its own over the last voice there is: not over the pause behind."""
+    return pitched(samples, lambda at: 1 + (top - 1) * np.clip((at - at[-1] + RISE_S) / 0.4, 0, 1))
+
+
 def _marks(source: Floats) -> NDArray[np.int64]:
     """One mark per period where voiced: at the wave's highest point near where the phase of F0 comes round."""
-    f0, _ = _pyworld().harvest(source / 32768, RATE, f0_floor=60.0, frame_period=1000 * FRAME_S)  # sturdier than dio
+    f0, _ = _pyworld().harvest(with_fundamental(source) / 32768, RATE, f0_floor=60.0, frame_period=1000 * FRAME_S)
     track = np.interp(np.arange(len(source)) / RATE, np.arange(len(f0)) * FRAME_S, f0)
+    track[_loudness_db(source) < QUIET_DB] = 0.0  # pauses, in which every tracker finds a pitch
     marks: list[int] = []
     at = 0
     while at < len(source):
@@ -92,6 +100,26 @@ def _marks(source: Floats) -> NDArray[np.int64]:
         marks.append(low + int(np.argmax(source[low : at + period // 3 + 1])))
         at = marks[-1] + period
     return np.array(sorted(set(marks)), dtype=np.int64)
+
+
+def with_fundamental(source: Floats) -> Floats:
+    """`source` without hum, and with the wave of its envelope: harvest (sturdier than dio, but made for studio sound)
+    looks for the fundamental, which many a recording lost on a telephone line. The envelope beats at that very pitch."""
+    envelope = np.abs(_between(source, 200.0, 2000.0))
+    return _between(source, 70.0, RATE / 2) + 2 * _between(envelope, 60.0, 600.0)
+
+
+def _between(source: Floats, low: float, high: float) -> Floats:
+    hz = np.maximum(np.fft.rfftfreq(len(source), 1 / RATE), 1.0)
+    gain = 1 / np.sqrt((1 + (low / hz) ** 8) * (1 + (hz / high) ** 8))
+    return np.fft.irfft(np.fft.rfft(source) * gain, len(source))
+
+
+def _loudness_db(source: Floats) -> Floats:
+    """Of the 30 ms around each sample, against the loudest such piece."""
+    power = np.convolve(_between(source, 70.0, RATE / 2) ** 2, np.ones(240) / 240, mode="same")
+    found: Floats = 10 * np.log10(power / max(float(power.max()), 1e-9) + 1e-9)
+    return found
 
 
 def _overlap(out: Floats, source: Floats, to: int, start: int, period: int, gain: float) -> None:

@@ -1,0 +1,54 @@
+"""Speech brought into another manner really is in it: a telephone's voice too, and one that ends before its recording."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pyworld", reason="simulated callers need the extra 'train'")
+pytest.importorskip("swift_f0", reason="measuring needs the extra 'examine'")
+
+from challenges.measures import measure, tracked
+from vivavoce import manners
+from vivavoce.manners import RATE
+
+
+def thin_voice(hz: float, seconds: float = 3.0) -> np.ndarray:
+    """Harmonics from 380 Hz upwards only, with a tail of hum: what a telephone leaves of a man's voice."""
+    at = np.arange(round(seconds * RATE)) / RATE
+    phase = 2 * np.pi * np.cumsum(hz * (1 + 0.04 * np.sin(2 * np.pi * 1.3 * at))) / RATE
+    tone = sum(np.exp(-(((k * hz - 700) / 500) ** 2)) * np.cos(k * phase + k * k) for k in range(4, 25) if k * hz < 3500)
+    swell = np.clip(np.sin(2 * np.pi * 1.5 * at) ** 2 * 1.3 - 0.2, 0, 1)
+    noise = np.random.default_rng(0).standard_normal(len(at)) * 5
+    return (6000 * tone * swell / np.abs(tone).max() + 40 * np.sin(2 * np.pi * 50 * at) + noise).astype(np.int16)
+
+
+def f0(samples: np.ndarray) -> float:
+    found = measure(samples)
+    assert found is not None
+    assert found.f0_hz is not None
+    return found.f0_hz
+
+
+@pytest.mark.parametrize("ratio", [1.5, 0.78])
+@pytest.mark.parametrize("hz", [105.0, 180.0])
+def test_a_voice_without_its_fundamental_is_raised_and_lowered_too(hz: float, ratio: float) -> None:
+    assert f0(manners.pitched(thin_voice(hz), ratio)) == pytest.approx(ratio * hz, rel=0.06)
+
+
+def test_the_envelope_brings_the_fundamental_back() -> None:
+    spectrum = np.abs(np.fft.rfft(thin_voice(110.0).astype(float)))
+    healed = np.abs(np.fft.rfft(manners.with_fundamental(thin_voice(110.0).astype(float))))
+    hz = np.fft.rfftfreq(3 * RATE, 1 / RATE)
+    first, hum = (hz > 100) & (hz < 120), (hz > 48) & (hz < 52)
+    assert healed[first].max() > 20 * spectrum[first].max()
+    assert healed[hum].max() < 0.3 * spectrum[hum].max()
+
+
+def test_a_question_rises_over_its_last_voice_and_not_over_the_silence_behind() -> None:
+    said = np.concatenate([thin_voice(150.0), np.zeros(RATE, np.int16)])
+    track = tracked(manners.rising(said, 1.5))
+    at = np.arange(len(track.f0)) * 0.016
+    before, end = (track.f0 > 0) & (at < 2.0), (track.f0 > 0) & (at > 2.6) & (at < 3.0)
+    assert end.sum() > 5
+    assert np.median(track.f0[end]) > 1.25 * np.median(track.f0[before])
