@@ -122,7 +122,7 @@ async def test_a_browser_caller_is_asked_heard_and_judged(tmp_path: Path, real_r
     assert sentence in read["answering"]
     check_heard(heard, sentence, pack)
     assert "Question 1, Sing: not passed" in read["over"]
-    assert "Asked to do something with the voice, the caller did not do it." in read["over"]
+    assert "The caller did another task than was asked, as a recording made beforehand would." in read["over"]
     assert "Decided by Ada" in read["over"]
     await check_outcome(real_redis.url, call_id)
 
@@ -134,8 +134,8 @@ def check_story(story: list[dict[str, Any]]) -> None:
         ("asked", "operator", "Ada", "", []),
         ("answering", "operator", "Ada", "", []),
         ("judging", "operator", "Ada", "", []),
-        ("failed", "operator", "Ada", "", ["non-compliance"]),
-        ("over", "operator", "Ada", "", ["non-compliance"]),
+        ("failed", "operator", "Ada", "", ["another-task"]),
+        ("over", "operator", "Ada", "", ["another-task"]),
     ]
     assert story[0]["challenge"] in POOL
     assert {one["challenge"] for one in story[1:]} == {"sing"}
