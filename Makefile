@@ -53,19 +53,22 @@ bench: $(VENV)/.serve
 	$(BIN)/vivavoce bench live --calls 1000 --seconds 60
 
 # Three teachers, the third with more recording worlds out of Debian's packages, then the student that ships.
-# Every stage goes on where it was stopped.
+# Every stage goes on where it was stopped. WORLDS may be a folder that is ready already; EXTRA goes to every training,
+# INT8 to the int8 form (tests/models/test_weights.py makes all of it in miniature by these).
 CORPUS   ?= ../shared/corpus
 VOCODERS ?= ../shared/vocoders
-TRAIN     = $(BIN)/vivavoce train --corpus $(CORPUS) --vocoders $(VOCODERS)
-weights: $(VENV)/.test
+WORLDS   ?= runs/worlds
+READY     = $(VENV)/.test
+TRAIN     = $(BIN)/vivavoce train --corpus $(CORPUS) --vocoders $(VOCODERS) $(EXTRA)
+weights: $(READY)
 	for n in 1 2; do $(TRAIN) models/recipes/teacher-$$n.toml --run runs/teacher-$$n || exit 1; done
-	$(BIN)/vivavoce data worlds runs/worlds
-	$(TRAIN) models/recipes/teacher-3.toml --more runs/worlds --run runs/teacher-3
-	$(TRAIN) models/recipes/student.toml --more runs/worlds --run runs/student --out models/weights/vivavoce-1.onnx
+	[ -f $(WORLDS)/manifest.csv ] || $(BIN)/vivavoce data worlds $(WORLDS)
+	$(TRAIN) models/recipes/teacher-3.toml --more $(WORLDS) --run runs/teacher-3
+	$(TRAIN) models/recipes/student.toml --more $(WORLDS) --run runs/student --out models/weights/vivavoce-1.onnx
 	$(MAKE) int8
 
-int8: $(VENV)/.test
-	$(BIN)/vivavoce quantize models/weights/vivavoce-1.onnx models/weights/vivavoce-1-int8.onnx --corpus $(CORPUS)
+int8: $(READY)
+	$(BIN)/vivavoce quantize models/weights/vivavoce-1.onnx models/weights/vivavoce-1-int8.onnx --corpus $(CORPUS) $(INT8)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -47,7 +47,8 @@ class TrainConfig:
     judge_every: int = 500  # steps between looks at dev
     save_every: int = 250  # steps between checkpoints
     threads: int = 1
-    bfloat16: bool = True  # blocks in bfloat16: 1.8 times faster on a CPU with AVX512-BF16
+    bfloat16: bool = True  # blocks in bfloat16: 1.8 times faster on a CPU with AVX512-BF16; torch 2.13 hangs there in the
+    # depthwise convolutions of a model 8, 16 or 48 wide (oneDNN's own kernel), so such a model needs false
     head_dropout: float = 0.1  # before the score; dropout inside the blocks is the model's own setting
     device: str = "cpu"
     start: str = ""  # a checkpoint whose averaged weights a new run begins with
