@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("torch", reason="training needs the extra 'train'")
+torch = pytest.importorskip("torch", reason="training needs the extra 'train'")
 pytest.importorskip("pyworld", reason="copy-synthesis needs the extra 'train'")
 
 from models import recipe, report
@@ -20,6 +20,7 @@ from models.copies import CopyPlan
 from models.dataset import BatchConfig, read_noises
 from models.recipe import Places, call_keys
 from models.runtime import load_model
+from models.store import AudioStore
 from models.train import TrainConfig
 from tests.models.test_copies import voice
 from tests.models.test_corpus import write_wav
@@ -115,6 +116,13 @@ def test_a_part_is_copied_as_it_is_in_the_whole(corpus: Path, tmp_path: Path, mo
     assert len([key for key in whole if key[1:] == ("copy:lpc", "")]) == 2
     for name, found in keys.items():
         assert found == {key for key in whole if key[0] == f"train/bonafide/{name}"}
+
+
+def test_provenance_has_the_day_of_the_training_not_of_the_report(tmp_path: Path) -> None:
+    found = {"config": {"seed": 4, "batch": {"rows": 8}}, "step": 7, "saved": 1_700_000_000.0}  # 14 November 2023
+    torch.save(found, tmp_path / "best.pt")
+    provenance = recipe.provenance_of(tmp_path / "best.pt", (AudioStore(tmp_path / "a"), AudioStore(tmp_path / "b")))
+    assert (provenance["trained"], provenance["steps"], provenance["seed"]) == ("2023-11-14", 7, 4)
 
 
 def scored(person: bool, llr: float, condition: str = "g711", repo: str = "o/a") -> Scored:
