@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="training needs the extra 'train'")
 pytest.importorskip("pyworld", reason="copy-synthesis needs the extra 'train'")
 
 from models import recipe, report
