@@ -75,7 +75,7 @@ class Judges:
         if len(answer.samples) and answer.lost_s > LOST_SHARE * answer.seconds:
             return _nothing(baseline)
         soft = loudness(answer.before) - loudness(answer.samples) > NOBODY_DB
-        if _of_the_room(answer) or (soft and question.challenge.key not in MAY_BE_SOFT):
+        if soft and (question.challenge.key not in MAY_BE_SOFT or _of_the_room(answer)):
             return _nothing(baseline)
         pair = self._measured(answer)
         compliance = self._compliance(question, answer, pair, line)
