@@ -12,7 +12,7 @@ from challenges.catalogue import CATALOGUE, by_name
 from challenges.content import Question, draw
 from challenges.measures import measure
 from vivavoce import manners
-from vivavoce.callers import CALLERS, Person, Recording, Stock
+from vivavoce.callers import CALLERS, Person, Recording, Stock, piece
 from vivavoce.manners import RATE
 
 
@@ -60,7 +60,7 @@ def test_the_honest_one_raises_and_lowers_pitch_but_not_pace(key: str, low: floa
     spoken = caller("honest").answer(ask(key))
     assert spoken.how == "processed"
     assert low < f0(spoken.samples) / 120 < high
-    assert len(spoken.samples) == 4 * RATE
+    assert 3.2 * RATE < len(spoken.samples) < 4.8 * RATE  # to a pause near four seconds
 
 
 @pytest.mark.parametrize(("key", "low", "high"), [("read-quickly", 2.3, 3.2), ("read-slowly", 5.2, 7.5)])
@@ -150,3 +150,17 @@ def test_overlap_add_leaves_the_unchanged_nearly_unchanged() -> None:
     plain = PERSON.spare
     assert f0(manners.pitched(plain, 1.0)) == pytest.approx(f0(plain), rel=0.02)
     assert len(manners.faster(plain, 1.0)) == pytest.approx(len(plain), rel=0.02)
+
+
+def test_a_piece_of_speech_ends_where_it_is_soft() -> None:
+    said = np.full(9 * RATE, 4000, np.int16)
+    for pause in range(9):
+        said[pause * RATE : pause * RATE + 1000] = 3
+    for seed in range(20):
+        cut = piece(said, 4.0, random.Random(seed))
+        assert 3.2 * RATE <= len(cut) <= 4.8 * RATE
+        assert np.abs(cut[-350:].astype(int)).max() == 3, seed
+
+
+def test_a_short_store_of_speech_is_one_piece() -> None:
+    assert len(piece(np.ones(500, np.int16), 4.0, random.Random(0))) == 500

@@ -19,6 +19,7 @@ from vivavoce import manners
 from vivavoce.manners import RATE, Samples
 
 ANSWER_S = 4.0  # a made answer's length at the pace of plain speech
+PAUSE_WITHIN_S = 0.8  # of that length a piece of speech is cut where it is softest
 PLAYED_DB = -10.0  # music or a second voice beside the caller's own
 
 
@@ -111,9 +112,7 @@ class Caller:
 
     def _plain(self, seconds: float = ANSWER_S) -> Samples:
         """A piece of the person's speech that was not heard before."""
-        spare, size = self.person.spare, round(seconds * RATE)
-        start = self.rng.randrange(max(1, len(spare) - size + 1))
-        return spare[start : start + size]
+        return piece(self.person.spare, seconds, self.rng)
 
 
 class Honest(Caller):
@@ -274,6 +273,19 @@ CALLERS: Mapping[str, type[Caller]] = {
     kind.name: kind for kind in (Honest, Refuser, Silent, Late, Replayer, Converter, NeuralConverter, Muter, Mixer)
 }  # fmt: skip
 INNOCENT = frozenset({"honest", "refuser", "silent", "late"})  # people in their own voice
+
+
+def piece(spare: Samples, seconds: float, rng: random.Random) -> Samples:
+    """About `seconds` of speech from anywhere in `spare`, up to the softest place near: people do not stop within a word."""
+    size, blocks = round(seconds * RATE), RATE // 20
+    start = rng.randrange(max(1, len(spare) - size + 1))
+    rest = spare[start : start + size + round(PAUSE_WITHIN_S * RATE)]
+    first = max(0, size - round(PAUSE_WITHIN_S * RATE))
+    near = rest[first:].astype(np.float64) ** 2
+    if len(near) <= 2 * blocks:
+        return rest
+    softest = int(np.argmin(np.convolve(near, np.ones(2 * blocks), mode="valid")))
+    return rest[: first + softest + blocks]
 
 
 def mixed(voice: Samples, beside: Samples, decibels: float) -> Samples:

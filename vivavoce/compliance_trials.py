@@ -20,7 +20,7 @@ from challenges.fusion import FAILED_TASK
 from challenges.measures import Measures, measure
 from challenges.verifiers import RELATIVE, verify
 from models.metrics import auroc
-from vivavoce.callers import ACTIVITIES, ANYBODY, GAPS_S, Honest, Person, Recording, Stock
+from vivavoce.callers import ACTIVITIES, ANSWER_S, ANYBODY, GAPS_S, Honest, Person, Recording, Stock, piece
 from vivavoce.manners import RATE, Samples
 from vivavoce.rehearsal import Wire
 
@@ -31,6 +31,7 @@ PIECES = 2  # answers made of one person's plain speech, per challenge
 HUM = "sing (vowels held)"  # the same verifier on another activity
 Json = dict[str, Any]
 Answer = tuple[Samples, Samples | None]  # (answer, plain speech of the same person before it)
+Heard = tuple[Measures | None, Measures | None]  # the same, measured
 
 
 def measure_all(
@@ -45,31 +46,38 @@ def measure_all(
             challenge = CATALOGUE["sing" if name == HUM else name]
             rng = random.Random(f"{seed}/{name}")
             activities = ("sustained_vowel",) if name == HUM else ACTIVITIES.get(name, ())
-            scorer = Scorer(challenge, noises, snr_db, rng)
-            recorded, splits = _recorded(challenge, activities, people, stock)
-            if len(recorded) < FEW and name != HUM:
-                rows[name] = _row(challenge, _made(challenge.key, people, stock, rng), "made from plain speech", people, scorer)
-            if recorded:
+            scorer = Scorer(challenge, noises, (snr_db, snr_db), rng)
+            real, splits = recorded(challenge, activities, people, stock)
+            if len(real) < FEW and name != HUM:
+                rows[name] = _row(challenge, made(challenge.key, people, stock, rng), "made from plain speech", people, scorer)
+            if real:
                 second = f"{name} (recorded)" if name in rows and rows[name]["material"] != "none" else name
-                rows[second] = _row(challenge, recorded, f"recorded ({splits})", people, scorer)
+                rows[second] = _row(challenge, real, f"recorded ({splits})", people, scorer)
             bar.update()
     return rows
 
 
 class Scorer:
-    """Scores answers to one challenge after the line."""
+    """Scores answers to one challenge after the line, whose noise is `snr_db` (least, most) below the voice."""
 
-    def __init__(self, challenge: Challenge, noises: Sequence[Samples], snr_db: float, rng: random.Random) -> None:
+    def __init__(
+        self, challenge: Challenge, noises: Sequence[Samples], snr_db: tuple[float, float], rng: random.Random
+    ) -> None:
         self.challenge, self.rng = challenge, rng
         self._noises, self._snr_db = noises, snr_db
         self._question = draw(challenge, "en", rng, 0.0)
 
+    def heard(self, answer: Samples, before: Samples | None) -> Heard:
+        """Both measured at the other end."""
+        noise = self._noises[self.rng.randrange(len(self._noises))]
+        snr_db, start = self.rng.uniform(*self._snr_db), self.rng.randrange(1 << 20)
+        wire = Wire(noise, snr_db, answer if before is None else before, start)
+        plain = None if before is None else measure(wire.send(before))
+        return measure(wire.send(answer)), plain
+
     def score(self, answer: Samples, before: Samples | None) -> tuple[float | None, str]:
         """(compliance, why nobody can tell)."""
-        noise = self._noises[self.rng.randrange(len(self._noises))]
-        wire = Wire(noise, self._snr_db, answer if before is None else before, self.rng.randrange(1 << 20))
-        plain: Measures | None = None if before is None else measure(wire.send(before))
-        found = verify(self._question, measure(wire.send(answer)), plain, CARRIES_ALL)
+        found = verify(self._question, *self.heard(answer, before), CARRIES_ALL)
         return found.score, found.reason
 
     def split(self, answers: Sequence[Answer]) -> tuple[list[float], list[str]]:
@@ -84,13 +92,12 @@ def _row(challenge: Challenge, done: Sequence[Answer], material: str, people: Se
         return {"material": "none", "note": why}
     if not done:
         return {"material": "none", "note": "no recording, and no honest way to make one"}
-    plain = [(_piece(person, scorer.rng), person.talk) for person in people for _ in range(PIECES)]
     genuine, unknown = scorer.split(done)
-    other, unknown_other = scorer.split(plain)
+    other, unknown_other = scorer.split(refused(people, scorer.rng))
     return {"material": material} | figures(genuine, other, unknown, unknown_other)
 
 
-def _recorded(
+def recorded(
     challenge: Challenge, activities: Sequence[str], people: Sequence[Person], stock: Stock
 ) -> tuple[list[Answer], str]:
     """Real answers, with the same person's plain speech where the verifier compares with it, and their splits."""
@@ -104,7 +111,13 @@ def _recorded(
     return [(samples, plain.get(speaker)) for speaker, samples in joined], ", ".join(sorted({r.split for r in fitting}))
 
 
-def _made(key: str, people: Sequence[Person], stock: Stock, rng: random.Random) -> list[Answer]:
+def refused(people: Sequence[Person], rng: random.Random) -> list[Answer]:
+    """Plain speech instead of the task: PIECES of everybody."""
+    return [(piece(person.spare, ANSWER_S, rng), person.talk) for person in people for _ in range(PIECES)]
+
+
+def made(key: str, people: Sequence[Person], stock: Stock, rng: random.Random) -> list[Answer]:
+    """The task done by signal processing, PIECES by everybody; none where there is no honest way."""
     callers = [Honest(person, Stock((), stock.played), random.Random(rng.random())) for person in people for _ in range(PIECES)]
     return [(spoken.samples, caller.person.talk) for caller in callers if (spoken := caller.does(key)) is not None]
 
@@ -119,12 +132,6 @@ def _joined(recordings: Sequence[Recording], gap_s: float, least_s: float) -> It
         if sum(map(len, parts)) >= least_s * RATE:
             yield recording.speaker, np.concatenate(parts)
             parts.clear()
-
-
-def _piece(person: Person, rng: random.Random) -> Samples:
-    size = 4 * RATE
-    start = rng.randrange(max(1, len(person.spare) - size + 1))
-    return person.spare[start : start + size]
 
 
 def figures(genuine: Sequence[float], other: Sequence[float], unknown: Sequence[str], unknown_other: Sequence[str]) -> Json:

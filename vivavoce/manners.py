@@ -74,7 +74,7 @@ def pitched(samples: Samples, ratio: float | Callable[[Floats], Floats]) -> Samp
     while at < marks[-1]:
         nearest = int(np.argmin(np.abs(marks - at)))
         period = periods[nearest]
-        _overlap(out, source, round(at), int(marks[nearest]), round(min(period, 200.0)), 1 / float(factor[nearest]))
+        _overlap(out, source, round(at), int(marks[nearest]), round(min(period, 200.0)), float(factor[nearest]) ** -0.5)
         at += max(8.0, period / factor[nearest])
     return _unvoiced_kept(source, out, marks, periods)
 
@@ -123,7 +123,7 @@ def _loudness_db(source: Floats) -> Floats:
 
 
 def _overlap(out: Floats, source: Floats, to: int, start: int, period: int, gain: float) -> None:
-    """Add two periods of `source` around `start` to `out` around `to`; closer ones are softer, so that the sum is not."""
+    """Add two periods of `source` around `start` to `out` around `to`; closer ones are softer, so that the voice is as loud."""
     left = min(period, start, to)
     right = min(period, len(source) - start, len(out) - to)
     if left <= 0 or right <= 0:
