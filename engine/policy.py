@@ -1,8 +1,8 @@
 """From raw scores to a verdict: what counts as evidence, and how much of it accuses or clears.
 
-A score becomes evidence only where somebody spoke and the audio arrived. The mean of those scores over the call,
-forgetting slowly so that a voice converter switched on later shows, is calibrated into a log-likelihood ratio. A
-verdict needs a minimum of net speech, two agreeing chunks to enter, and a margin to leave.
+A score becomes evidence only where somebody spoke and the audio arrived. The mean of those scores over the call, less
+what they scatter, forgetting slowly so that a voice converter switched on later shows, is calibrated into a
+log-likelihood ratio. A verdict needs a minimum of net speech, two agreeing chunks to enter, and a margin to leave.
 """
 
 from __future__ import annotations
@@ -19,16 +19,21 @@ MAX_CHUNK_LOSS = 0.5  # share of a chunk that may be lost and still count
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """llr = (slope * mean + offset) * min(speech, cap) ** growth; fitted on the development split."""
+    """llr = (slope * level + offset) * min(speech, cap) ** growth; fitted on the development split.
+
+    The level is the mean of the raw scores minus `spread` times their deviation; see RunningScore for `warm_s`.
+    """
 
     slope: float = 1.0
     offset: float = 0.0
     growth: float = 0.0
     cap_s: float = 1.0
+    spread: float = 0.0
+    warm_s: float = 0.0
 
-    def llr(self, mean: float, speech_s: float) -> float:
+    def llr(self, level: float, speech_s: float) -> float:
         evidence = math.pow(min(max(speech_s, 0.0), self.cap_s), self.growth)
-        return (self.slope * mean + self.offset) * evidence
+        return (self.slope * level + self.offset) * evidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,25 +51,43 @@ class PolicyConfig:
 
 
 class RunningScore:
-    """Speech-weighted mean of raw scores with exponential forgetting. Weights are speech seconds."""
+    """Speech-weighted mean and deviation of raw scores with exponential forgetting. Weights are speech seconds.
 
-    __slots__ = ("_forget_s", "_sum", "_weight", "speech_s")
+    Of the first `warm_s` seconds of speech a chunk counts the share that has been heard by its end.
+    """
 
-    def __init__(self, forget_s: float) -> None:
-        self._forget_s = forget_s
+    __slots__ = ("_forget_s", "_square", "_sum", "_warm_s", "_weight", "speech_s")
+
+    def __init__(self, forget_s: float, warm_s: float = 0.0) -> None:
+        self._forget_s, self._warm_s = forget_s, warm_s
         self._sum = 0.0
+        self._square = 0.0
         self._weight = 0.0
         self.speech_s = 0.0  # all speech heard, not only what is remembered
 
     def add(self, score: float, speech_s: float) -> None:
         kept = math.exp(-speech_s / self._forget_s)
-        self._sum = self._sum * kept + score * speech_s
-        self._weight = self._weight * kept + speech_s
         self.speech_s += speech_s
+        weight = speech_s * min(1.0, self.speech_s / self._warm_s) if self._warm_s else speech_s
+        self._sum = self._sum * kept + score * weight
+        self._square = self._square * kept + score * score * weight
+        self._weight = self._weight * kept + weight
 
     @property
     def mean(self) -> float | None:
         return self._sum / self._weight if self._weight > 0 else None
+
+    @property
+    def deviation(self) -> float:
+        """Of the scores around their mean; 0 before there are two."""
+        if self._weight <= 0:
+            return 0.0
+        mean = self._sum / self._weight
+        return math.sqrt(max(0.0, self._square / self._weight - mean * mean))
+
+    def level(self, spread: float) -> float | None:
+        """The mean minus `spread` deviations; None before there is a score."""
+        return None if self.mean is None else self.mean - spread * self.deviation
 
 
 def counts(chunk: Chunk, seconds: float) -> bool:
@@ -89,7 +112,7 @@ class Policy:
         self.config = config
         self.verdict = Verdict.LISTENING  # only ever listening, uncertain or one of the two verdicts
         self.llr: float | None = None
-        self._running = RunningScore(config.forget_s)
+        self._running = RunningScore(config.forget_s, config.calibration.warm_s)
         self._leaning = Verdict.UNCERTAIN
         self._agreeing = 0
         self._examined = 0.0  # evidence of the examination, added to the sound's
@@ -117,10 +140,10 @@ class Policy:
     def add(self, score: float, speech_s: float) -> Verdict:
         """Take one chunk's score into account and say what the call looks like now."""
         self._running.add(score, speech_s)
-        mean = self._running.mean
-        if mean is None or not math.isfinite(mean):
+        level = self._running.level(self.config.calibration.spread)
+        if level is None or not math.isfinite(level):
             return self.verdict
-        self.llr = self.config.calibration.llr(mean, self._running.speech_s) + self._examined
+        self.llr = self.config.calibration.llr(level, self._running.speech_s) + self._examined
         if self._by_hand is not None:
             return self.verdict
         if self._running.speech_s >= self.config.min_speech_s:

@@ -25,6 +25,7 @@ from models.selection import NOISY, TELEPHONE, WIDEBAND
 Samples = NDArray[np.int16]
 FORGET_S = 20.0  # speech seconds after which an old chunk counts 1/e in the running mean
 VAD_FRAME = 160  # samples, 20 ms
+SPREAD, WARM_S = 1.0, 2.0  # of the level: chosen on dev (EXPERIMENTS.md), small enough that one odd chunk decides nothing
 CONDITIONS = (WIDEBAND, TELEPHONE, NOISY)
 GROWTHS, CAPS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8), (4.0, 8.0, 15.0, 30.0)
 
@@ -44,16 +45,16 @@ class Recording:
 
 @dataclass(frozen=True)
 class Scored:
-    """A screened recording: the running mean at its end and the speech it rests on."""
+    """A screened recording: the running level at its end and the speech it rests on."""
 
     recording: Recording
     condition: str
-    mean: float
+    level: float
     speech_s: float
 
     def trial(self, calibration: Calibration) -> Trial:
         r = self.recording
-        llr = calibration.llr(self.mean, self.speech_s)
+        llr = calibration.llr(self.level, self.speech_s)
         return Trial(llr, r.bonafide, r.repo, r.family, r.generator, r.seen)
 
 
@@ -116,11 +117,18 @@ def speech_per_chunk(samples: Samples, chunk: int, aggressiveness: int = 2) -> N
     return seconds
 
 
-def running_mean(scores: NDArray[np.float32], speech: NDArray[np.float64], forget_s: float = FORGET_S) -> float:
-    """Speech-weighted mean of chunk scores, old ones fading with the speech heard since. 0 without speech."""
+def running_level(
+    scores: NDArray[np.float32], speech: NDArray[np.float64], spread: float, warm_s: float, forget_s: float = FORGET_S
+) -> float:
+    """Level of chunk scores as engine/policy.py has it: old ones fade with the speech heard since. 0 without speech."""
     since = np.cumsum(speech[::-1])[::-1] - speech
     weight = speech * np.exp(-since / forget_s)
-    return float((weight * scores).sum() / weight.sum()) if weight.sum() > 0 else 0.0
+    if warm_s:
+        weight = weight * np.minimum(1.0, np.cumsum(speech) / warm_s)
+    if weight.sum() <= 0:
+        return 0.0
+    mean = (weight * scores).sum() / weight.sum()
+    return float(mean - spread * np.sqrt((weight * (scores - mean) ** 2).sum() / weight.sum()))
 
 
 def chunk_scores(model: StreamingModel, audio: Sequence[Samples]) -> list[NDArray[np.float32]]:
@@ -145,8 +153,9 @@ def screen(
     noises: Sequence[Samples],
     conditions: Sequence[str] = CONDITIONS,
     rows: int = 32,
+    level: tuple[float, float] = (SPREAD, WARM_S),
 ) -> list[Scored]:
-    """Every recording under every condition. Recordings without any speech found are left out."""
+    """Every recording under every condition, by a level of that spread and warming. What holds no speech is left out."""
     jobs = [(i, r, c) for c in conditions for i, r in enumerate(recordings)]
     jobs.sort(key=lambda job: len(job[1].samples))
     out: list[Scored] = []
@@ -156,15 +165,18 @@ def screen(
         for (_, r, condition), samples, scores in zip(group, audio, chunk_scores(model, audio), strict=True):
             speech = speech_per_chunk(samples, model.chunk_samples)
             if speech.sum() > 0:
-                out.append(Scored(r, condition, running_mean(scores, speech), float(speech.sum())))
+                out.append(Scored(r, condition, running_level(scores, speech, *level), float(speech.sum())))
     return out
 
 
-def fit(scored: Sequence[Scored]) -> Calibration:
-    """The calibration with the least Cllr; each span and condition counts the same, each class half of it."""
+def fit(scored: Sequence[Scored], level: tuple[float, float] = (SPREAD, WARM_S)) -> Calibration:
+    """The calibration with the least Cllr; each span and condition counts the same, each class half of it.
+
+    `level` is the spread and the warming that `scored` was screened with.
+    """
     if not scored:
         raise ValueError("nothing to calibrate on")
-    mean = np.array([s.mean for s in scored])
+    levels = np.array([s.level for s in scored])
     speech = np.array([s.speech_s for s in scored])
     person = np.array([s.recording.bonafide for s in scored])
     weight = _balanced_weights(scored)
@@ -172,11 +184,11 @@ def fit(scored: Sequence[Scored]) -> Calibration:
     for cap in CAPS:
         for growth in GROWTHS:
             factor = np.minimum(speech, cap) ** growth
-            slope, offset = logistic(np.stack([mean * factor, factor], axis=1), person, weight)
-            llr = (slope * mean + offset) * factor
+            slope, offset = logistic(np.stack([levels * factor, factor], axis=1), person, weight)
+            llr = (slope * levels + offset) * factor
             cost = float((weight * np.logaddexp(0, np.where(person, -llr, llr))).sum())
             if best is None or cost < best[0] - 1e-6:
-                best = cost, Calibration(slope=slope, offset=offset, growth=growth, cap_s=cap)
+                best = cost, Calibration(slope, offset, growth, cap, *level)
     assert best is not None  # the grid is not empty
     return best[1]
 
@@ -212,7 +224,7 @@ def choose_thresholds(scored: Sequence[Scored], calibration: Calibration) -> Thr
 
     def llrs(spans: tuple[str, ...], person: bool, least_s: float) -> list[float]:
         return [
-            calibration.llr(s.mean, s.speech_s)
+            calibration.llr(s.level, s.speech_s)
             for s in scored
             if s.recording.span in spans and s.recording.bonafide == person and s.speech_s >= least_s
         ]

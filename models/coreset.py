@@ -48,7 +48,7 @@ def choose(model: OnnxModel, clips: Sequence[Clip], share: float, clusters: int)
     if not heard:
         raise ValueError("no speech is found in any clip")
     people = np.array([h.clip.bonafide for h in heard])
-    said = np.array([h.score for h in heard]) > model.info.calibration.boundary
+    said = np.array([h.level(model.info.calibration) for h in heard]) > model.info.calibration.boundary
     picked = collapse.select(
         np.stack([h.centre for h in heard]), people, share, clusters=clusters, correct=said == people
     )

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from models.calibrate import FORGET_S, running_mean, speech_per_chunk, under
+from models.calibrate import FORGET_S, running_level, speech_per_chunk, under
+from models.calibration import Calibration
 from models.corpus import Clip, read_speech
 from models.runtime import OnnxModel
 
@@ -37,7 +38,11 @@ class Heard:
     @property
     def score(self) -> float:
         """Mean raw score as a call has it at its end."""
-        return running_mean(self.scores, self.speech)
+        return running_level(self.scores, self.speech, 0.0, 0.0)
+
+    def level(self, calibration: Calibration) -> float:
+        """What that calibration makes a log-likelihood ratio of."""
+        return running_level(self.scores, self.speech, calibration.spread, calibration.warm_s)
 
 
 def hear(

@@ -88,7 +88,7 @@ def right_margins(statistics: Statistics, heard: Sequence[Heard], info: ModelInf
     """Margins of the right verdicts: of people called Human-likely (True) and of fakes called Deepfake-likely (False)."""
     margins: dict[bool, list[float]] = {True: [], False: []}
     for h in heard:
-        llr, person = info.calibration.llr(h.score, float(h.speech.sum())), h.clip.bonafide
+        llr, person = info.calibration.llr(h.level(info.calibration), float(h.speech.sum())), h.clip.bonafide
         right = llr >= info.human_llr if person else llr <= info.deepfake_llr
         if right and h.speech.sum() >= LEAST_SPEECH_S:
             margins[person].append(margin(statistics, h))

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from connectors.g711 import decode_mu_law
+from models.calibration import Calibration
 from models.conformer import ModelConfig, StreamingConformer
 from models.corpus import Clip
 from models.embeddings import Heard
@@ -18,6 +19,8 @@ from models.export import export
 from vivavoce.cli import main
 from vivavoce.evaluation_collapse import figures
 from vivavoce.samples import sample_speech
+
+AT_0 = Calibration(1.0, 0.0, 0.0, 1.0)
 
 
 def heard(family: str, x: float, y: float, score: float) -> Heard:
@@ -28,14 +31,14 @@ def heard(family: str, x: float, y: float, score: float) -> Heard:
 def test_by_hand() -> None:
     """People at x = 3 and 5, fakes at -3 and -5, score = x: within 1, between 16, the row along the means."""
     clips = [heard("", 3, 1, 3), heard("", 5, -1, 5), heard("tts", -3, 1, -3), heard("tts", -5, -1, -5)]
-    found = figures(clips, boundary=0.0)
+    found = figures(clips, AT_0)
     assert found["nc1"] == pytest.approx(1 / 16 / 2)
     assert found["nc3"] == pytest.approx(0.0, abs=1e-9)
     assert (found["nc4"], found["clips"]) == (1.0, 4)
     assert found["right"] == {"network": 1.0, "nearest mean": 1.0}
     assert found["families"] is None
     # A boundary of 4 lets the network call the person at 3 a fake; the nearest mean still says person.
-    moved = figures(clips, boundary=4.0)
+    moved = figures(clips, Calibration(1.0, -4.0, 0.0, 1.0))
     assert (moved["nc4"], moved["right"]) == (0.75, {"network": 0.75, "nearest mean": 1.0})
 
 
@@ -43,7 +46,7 @@ def test_families_of_five_clips_are_classes() -> None:
     """Three heaps at the corners of a right angle; two clips of a fourth family do not count."""
     corners = {"": (0.0, 0.0), "tts": (4.0, 0.0), "vc": (0.0, 4.0)}
     clips = [heard(name, x + 0.1 * i, y, x) for name, (x, y) in corners.items() for i in range(-2, 3)]
-    families = figures([*clips, heard("rare", 90, 90, 0), heard("rare", 91, 90, 0)], 0.0)["families"]
+    families = figures([*clips, heard("rare", 90, 90, 0), heard("rare", 91, 90, 0)], AT_0)["families"]
     assert families["classes"] == ["bona fide", "tts", "vc"]
     lengths = np.array([np.sqrt(32), np.sqrt(80), np.sqrt(80)]) / 3
     assert families["nc2 norms"] == pytest.approx(lengths.std() / lengths.mean())
@@ -52,9 +55,9 @@ def test_families_of_five_clips_are_classes() -> None:
 
 def test_one_class_alone_is_a_sentence() -> None:
     with pytest.raises(ValueError, match="class 1 has no clips"):
-        figures([heard("", 1, 2, 3)], 0.0)
+        figures([heard("", 1, 2, 3)], AT_0)
     with pytest.raises(ValueError, match="no speech"):
-        figures([], 0.0)
+        figures([], AT_0)
 
 
 @pytest.fixture(scope="module")

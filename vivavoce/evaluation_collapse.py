@@ -11,6 +11,7 @@ import numpy as np
 
 from models import collapse
 from models.calibrate import CONDITIONS
+from models.calibration import Calibration
 from models.corpus import read_corpus
 from models.embeddings import Heard
 from models.explain import centres_of, heard_of
@@ -22,17 +23,17 @@ LEAST = 5  # clips of a family that counts as a class
 def measure(model: OnnxModel, corpus: Path, split: str, *, every: int = 1, limit: int | None = None) -> dict[str, Any]:
     """Condition -> figures. ValueError when a class is missing or the model does not give its embeddings."""
     heard = heard_of(model, corpus, split, read_corpus(corpus, [split])[:limit:every])
-    return {c: figures([h for h in heard if h.condition == c], model.info.calibration.boundary) for c in CONDITIONS}
+    return {c: figures([h for h in heard if h.condition == c], model.info.calibration) for c in CONDITIONS}
 
 
-def figures(heard: Sequence[Heard], boundary: float) -> dict[str, Any]:
+def figures(heard: Sequence[Heard], calibration: Calibration) -> dict[str, Any]:
     """NC1 to NC4 of clips; of two classes NC2 is 0 whatever the model, so it is measured over families."""
     if not heard:
         raise ValueError("no speech is found in any clip")
     points, people = centres_of(heard)
     chunks = np.concatenate([h.embeddings for h in heard]).astype(np.float64)
     row = collapse.classifier_row(chunks, np.concatenate([h.scores for h in heard]).astype(np.float64))
-    decided = np.array([h.score <= boundary for h in heard]).astype(np.intp)
+    decided = np.array([h.level(calibration) <= calibration.boundary for h in heard]).astype(np.intp)
     two = collapse.measure(points, (~people).astype(np.intp), np.stack([row, -row]), decided)
     found = {
         "clips": len(heard), "nc1": two.within, "nc3": two.duality, "nc4": two.agreement,

@@ -21,7 +21,7 @@ from challenges.content import Question
 from challenges.fusion import DONE_TASK, FAILED_TASK, Judgement
 from challenges.verifiers import Compliance, verify
 from challenges.words import Heard
-from engine.policy import Calibration
+from engine.policy import Calibration, RunningScore
 
 if TYPE_CHECKING:
     from challenges.measures import Measures  # an extra
@@ -134,8 +134,16 @@ class Judges:
             scores, state = self.detector.step(chunk[None], state)
             if level > max(levels.max() - SPEECH_BELOW_DB, 20.0):
                 kept.append(float(scores[0]))
-        seconds = len(kept) * size / 8000
-        return self.calibration.llr(float(np.mean(kept)), seconds) if seconds >= 1.0 else None
+        if len(kept) * size < 8000:
+            return None
+        return self.calibration.llr(self._level(kept, size / 8000), len(kept) * size / 8000)
+
+    def _level(self, scores: Sequence[float], seconds: float) -> float:
+        """What the call's running evidence would make of these chunks of speech, none of them forgotten."""
+        running = RunningScore(1e9, self.calibration.warm_s)
+        for score in scores:
+            running.add(score, seconds)
+        return running.level(self.calibration.spread) or 0.0
 
     def _identity(self, question: Question, answer: Answer) -> float | None:
         """Only for challenges that leave the voice its colour: nobody is recognised by whisper, song or falsetto."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 from engine.call import CallConfig
@@ -27,7 +28,7 @@ def call_config(settings: Settings, info: ModelInfo) -> CallConfig:
     """What all calls share: the settings over the model's own calibration and thresholds."""
     tags, calls, fitted = settings.tags, settings.calls, info.calibration
     policy = PolicyConfig(
-        calibration=Calibration(fitted.slope, fitted.offset, fitted.growth, fitted.cap_s),
+        calibration=Calibration(**asdict(fitted)),
         deepfake_llr=info.deepfake_llr if tags.deepfake_llr is None else tags.deepfake_llr,
         human_llr=info.human_llr if tags.human_llr is None else tags.human_llr,
         margin=tags.margin,

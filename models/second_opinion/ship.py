@@ -106,5 +106,5 @@ def screen(opinion: Opinion, recordings: Sequence[Recording], noises: Sequence[S
 def calibrated(opinion: Opinion, trials: Sequence[Recording], noises: Sequence[Samples]) -> dict[str, Any]:
     """Fit the calibration on dev's trials, in place; returns the figures as report.py makes them."""
     scored = screen(opinion, trials, noises)
-    opinion.calibration = calibrate.fit(scored)
+    opinion.calibration = calibrate.fit(scored, level=(0.0, 0.0))
     return report.figures(scored, opinion.calibration, calibrate.choose_thresholds(scored, opinion.calibration))

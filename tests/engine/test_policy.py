@@ -10,6 +10,7 @@ import pytest
 from engine.audio import Chunk
 from engine.events import Verdict
 from engine.policy import Calibration, Policy, PolicyConfig, RunningScore, counts, synthetic_probability
+from models.calibrate import running_level
 
 CONFIG = PolicyConfig(Calibration(1.0, 0.0, 0.0, 1.0), deepfake_llr=-2.0, human_llr=2.0, margin=0.5, min_speech_s=1.0)
 
@@ -84,6 +85,33 @@ def test_old_scores_fade_with_speech_not_with_time() -> None:
 
 def test_an_empty_running_score_has_no_mean() -> None:
     assert RunningScore(20).mean is None
+    assert RunningScore(20).level(1.0) is None
+
+
+def test_scores_that_scatter_lie_lower_than_those_that_agree() -> None:
+    agreed, scattered = RunningScore(1e9), RunningScore(1e9)
+    for n in range(10):
+        agreed.add(1.0, 0.16)
+        scattered.add(1.0 + (-1) ** n, 0.16)
+    assert agreed.level(1.0) == pytest.approx(1.0)
+    assert scattered.level(1.0) == pytest.approx(0.0, abs=1e-6)
+    assert scattered.mean == pytest.approx(1.0)
+
+
+def test_what_is_heard_first_counts_less() -> None:
+    running = RunningScore(1e9, warm_s=2.0)
+    running.add(5.0, 0.5)  # a quarter of two seconds
+    running.add(1.0, 1.5)
+    assert running.mean == pytest.approx((5.0 * 0.5 * 0.25 + 1.0 * 1.5) / (0.5 * 0.25 + 1.5))
+
+
+def test_a_call_is_levelled_as_its_calibration_was() -> None:
+    rng = np.random.default_rng(3)
+    scores, speech = rng.normal(size=200).astype(np.float32), np.where(rng.random(200) < 0.7, 0.16, 0.0)
+    running = RunningScore(20.0, warm_s=2.0)
+    for score, seconds in zip(scores.tolist(), speech.tolist(), strict=True):
+        running.add(score, seconds)
+    assert running.level(1.5) == pytest.approx(running_level(scores, speech, 1.5, 2.0), abs=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs the extra 'train'")
 
-from models.calibrate import Recording, Scored, choose_thresholds, fit, joined_calls, prefixes, running_mean
+from models.calibrate import Recording, Scored, choose_thresholds, fit, joined_calls, prefixes, running_level
 from models.calibration import Calibration
 from models.channel import ChannelConfig
 from models.conformer import ModelConfig, StreamingConformer
@@ -300,9 +300,9 @@ def test_scores_are_averaged_over_speech() -> None:
 def test_the_running_mean_forgets() -> None:
     speech = np.full(1000, 0.16)
     scores = np.concatenate([np.full(500, -1.0), np.full(500, 1.0)]).astype(np.float32)
-    assert running_mean(scores, speech) > 0.9
-    assert running_mean(scores[:3], speech[:3] * [0, 1, 1]) == pytest.approx(-1)
-    assert running_mean(scores, speech * 0) == 0.0
+    assert running_level(scores, speech, 0.0, 0.0) > 0.9
+    assert running_level(scores[:3], speech[:3] * [0, 1, 1], 0.0, 0.0) == pytest.approx(-1)
+    assert running_level(scores, speech * 0, 1.0, 2.0) == 0.0
 
 
 def test_trials_are_prefixes_and_joined_calls() -> None:
@@ -338,7 +338,7 @@ def test_thresholds_keep_their_promise() -> None:
     scored = made_up(0.5, 0.5)
     calibration = fit(scored)
     found = choose_thresholds(scored, calibration)
-    people = [calibration.llr(s.mean, s.speech_s) for s in scored if s.recording.bonafide and s.speech_s >= 3]
+    people = [calibration.llr(s.level, s.speech_s) for s in scored if s.recording.bonafide and s.speech_s >= 3]
     assert np.mean(np.array(people) < found.deepfake_llr) <= 0.01
     assert found.human_llr > found.deepfake_llr
     with pytest.raises(ValueError, match="3 s of speech"):
