@@ -12,7 +12,7 @@ help:
 	@echo "make test   install everything and run all tests, real peers included"
 	@echo "make bench  measure the scorer and 1,000 live calls"
 	@echo "make lint   ruff and mypy"
-	@echo "make weights CORPUS=DIR VOCODERS=DIR   train the shipped weights again: about two hours on one core"
+	@echo "make weights CORPUS=DIR VOCODERS=DIR   train the shipped weights again: about three hours on one core"
 	@echo "make int8 CORPUS=DIR    make their int8 form again: a minute; needed whenever the weights change"
 
 # Debian's python3 may come without the venv module; as root we can put that right.
@@ -52,9 +52,10 @@ bench: $(VENV)/.serve
 	$(BIN)/vivavoce bench scorer
 	$(BIN)/vivavoce bench live --calls 1000 --seconds 60
 
-# Three teachers, the third with more recording worlds out of Debian's packages, then the student that ships.
-# Every stage goes on where it was stopped. WORLDS may be a folder that is ready already; EXTRA goes to every training,
-# INT8 to the int8 form (tests/models/test_weights.py makes all of it in miniature by these).
+# Four teachers, the third with more recording worlds out of Debian's packages, the fourth with copies by a vocoder that
+# is trained for it, then the student that ships. Every stage goes on where it was stopped. WORLDS may be a folder that is
+# ready already; EXTRA goes to every training of a detector, OWN to that of the vocoder, INT8 to the int8 form
+# (tests/models/test_weights.py makes all of it in miniature by these).
 CORPUS   ?= ../shared/corpus
 VOCODERS ?= ../shared/vocoders
 WORLDS   ?= runs/worlds
@@ -64,6 +65,8 @@ weights: $(READY)
 	for n in 1 2; do $(TRAIN) models/recipes/teacher-$$n.toml --run runs/teacher-$$n || exit 1; done
 	[ -f $(WORLDS)/manifest.csv ] || $(BIN)/vivavoce data worlds $(WORLDS)
 	$(TRAIN) models/recipes/teacher-3.toml --more $(WORLDS) --run runs/teacher-3
+	$(BIN)/vivavoce train-vocoder --corpus $(CORPUS) --more $(WORLDS) --run runs/vocoder $(OWN)
+	$(TRAIN) models/recipes/teacher-4.toml --more $(WORLDS) --run runs/teacher-4
 	$(TRAIN) models/recipes/student.toml --more $(WORLDS) --run runs/student --out models/weights/vivavoce-1.onnx
 	$(MAKE) int8
 
