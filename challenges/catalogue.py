@@ -150,12 +150,12 @@ _CHALLENGES = (
     ),
     _challenge(
         9, "High Pitch", "pitch", "A", "words", (2, 12), "read-quickly",
-        "pitch", {"bias": -1.68, "change_st": 0.4}, "measured",
+        "pitch", {"bias": -2.64, "shift_st": 0.43, "low_shift_st": 0.38}, "measured",
         "median F0 against the caller's own earlier speech, without which nobody can tell", phone_safe=True,
     ),
     _challenge(
         10, "Low Pitch", "pitch", "B", "digits", (2, 12), "read-slowly",
-        "pitch", {"bias": -1.08, "change_st": -0.41}, "weak",
+        "pitch", {"bias": -1.5, "shift_st": -0.3, "low_shift_st": -0.5}, "weak",
         "voices go up far more easily than down: the gap is small, and a low voice can hardly go lower",
     ),
     _challenge(

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from challenges.catalogue import Challenge, Line
 from challenges.content import Question
 from challenges.measures import Measures
+from challenges.tones import low_shift_st, shift_st
 from challenges.words import Heard
 
 MIN_SNR_DB = 5.0  # of the answer: below it pitch and spectrum are the noise's
@@ -82,14 +83,16 @@ def _voicing(answer: Measures, before: Measures | None, question: Question) -> C
 
 def _pitch(answer: Measures, before: Measures | None, question: Question) -> Cues:
     assert before is not None
-    change = semitones(answer.f0_hz, before.f0_hz)
-    return {"change_st": change, "unvoiced": float(answer.voiced_share < 0.15)}
+    return {"shift_st": shift_st(answer.tones, before.tones), "low_shift_st": low_shift_st(answer.tones, before.tones)}
 
 
 def _tempo(answer: Measures, before: Measures | None, question: Question) -> Cues:
-    """Octaves by which the answer is faster, by three measures of pace that fail in different noises."""
+    """By how much the answer is faster, by measures of pace that fail in different noises; octaves where so named."""
     assert before is not None
     return {
+        "like_32_ms": answer.like_32_ms - before.like_32_ms,
+        "like_64_ms": answer.like_64_ms - before.like_64_ms,
+        "run_oct": math.log2(max(before.voiced_run_s, 0.01) / max(answer.voiced_run_s, 0.01)),
         "syllables_oct": math.log2((answer.syllables_s + 0.3) / (before.syllables_s + 0.3)),
         "modulation_oct": math.log2(max(answer.modulation_hz, 1.0) / max(before.modulation_hz, 1.0)),
         "coherence_oct": math.log2(max(before.coherence_s, 0.01) / max(answer.coherence_s, 0.01)),
@@ -105,6 +108,7 @@ def _muffled(answer: Measures, before: Measures | None, question: Question) -> C
     assert before is not None
     return {
         "tilt_change_db": (answer.tilt_db - before.tilt_db) / 10,
+        "flatness_change_db": (answer.flatness_db - before.flatness_db) / 10,
         "spread_change_db": answer.spread_db - before.spread_db,
     }
 

@@ -1,0 +1,59 @@
+"""Which tones a voice was on, and how far two such histograms lie apart: sturdier than two medians.
+
+In noise a pitch detector takes some frames for an octave higher or lower, and others for a tone of the noise. Whole
+histograms laid over each other (lag of their highest cross-correlation) hardly move for those few; a caller's lowest
+tones are what a high voice leaves and a low one seeks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+LOWEST_HZ, STEPS, STEP_ST = 60.0, 98, 0.5  # up to 1017 Hz
+FARTHEST_ST = 14.0  # nobody raises or lowers the voice by more
+NEAR_ST = 16.0  # around the earlier median: what lies beyond is the noise's
+LEAST_SHARE = 0.2  # of the tones that lie near: with less, nothing near is the voice's
+LOW_SHARE = 0.2  # below the low edge of the tones
+_SMOOTH = np.exp(-0.5 * (np.arange(-6, 7) / 3) ** 2)  # three semitones to each side
+
+
+def histogram(f0_hz: Floats, weights: Floats) -> tuple[float, ...]:
+    """Share of each half semitone from 60 Hz upwards; () when nothing was voiced."""
+    steps = np.floor(12 * np.log2(f0_hz / LOWEST_HZ) / STEP_ST).astype(np.int64).clip(0, STEPS - 1)
+    found = np.bincount(steps, weights=weights, minlength=STEPS)
+    total = float(found.sum())
+    return tuple((found / total).tolist()) if total > 0 else ()
+
+
+def shift_st(now: Sequence[float], before: Sequence[float]) -> float:
+    """Semitones that the tones moved up by; 0 when either voice had none."""
+    if not now or not before:
+        return 0.0
+    likeness = np.correlate(np.convolve(now, _SMOOTH, "same"), np.convolve(before, _SMOOTH, "same"), "full")
+    lags = (np.arange(len(likeness)) - STEPS + 1) * STEP_ST
+    possible = np.abs(lags) <= FARTHEST_ST
+    return float(lags[possible][np.argmax(likeness[possible])])
+
+
+def low_shift_st(now: Sequence[float], before: Sequence[float]) -> float:
+    """Semitones that the low edge of the tones moved up by; 0 when either voice had none."""
+    if not now or not before:
+        return 0.0
+    old, new = np.array(before), np.array(now)
+    near = np.abs(np.arange(STEPS) - edge(old, 0.5)) * STEP_ST <= NEAR_ST
+    if new[near].sum() >= LEAST_SHARE:
+        new = np.where(near, new, 0.0)
+    change = (edge(new, LOW_SHARE) - edge(old, LOW_SHARE)) * STEP_ST
+    return float(np.clip(change, -FARTHEST_ST, FARTHEST_ST))
+
+
+def edge(shares: Floats, below: float) -> float:
+    """In steps, where `below` of the tones lie lower."""
+    total = np.concatenate([[0.0], np.cumsum(shares)])
+    at = int(np.searchsorted(total, below * total[-1]))
+    return at - float(total[at] - below * total[-1]) / float(total[at] - total[at - 1])

@@ -1,0 +1,59 @@
+"""Histograms of tones laid over each other: right where medians are not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from challenges.tones import STEPS, edge, histogram, low_shift_st, shift_st
+
+
+def tones(hz: float, count: int = 100, spread_st: float = 1.5, seed: int = 0) -> np.ndarray:
+    return hz * 2 ** (np.random.default_rng(seed).normal(0, spread_st, count) / 12)
+
+
+def shares(*parts: np.ndarray) -> tuple[float, ...]:
+    f0 = np.concatenate(parts)
+    return histogram(f0, np.ones(len(f0)))
+
+
+BEFORE = shares(tones(120.0, 200))
+
+
+def test_shares_add_up_and_lie_where_the_tones_are() -> None:
+    found = np.array(histogram(np.array([60.0, 119.9, 120.1, 1000.0]), np.array([1.0, 1.0, 2.0, 4.0])))
+    assert found.sum() == pytest.approx(1.0)
+    assert found.nonzero()[0].tolist() == [0, 23, 24, 97]
+    assert found[97] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("semitones", [-5.0, -2.0, 0.0, 3.0, 8.0])
+def test_a_moved_voice_is_moved_by_so_much(semitones: float) -> None:
+    now = shares(tones(120.0 * 2 ** (semitones / 12), seed=1))
+    assert shift_st(now, BEFORE) == pytest.approx(semitones, abs=0.8)
+    assert low_shift_st(now, BEFORE) == pytest.approx(semitones, abs=0.8)
+
+
+def test_frames_an_octave_too_high_do_not_make_a_high_voice() -> None:
+    now = shares(tones(120.0, 52, seed=1), tones(240.0, 48, seed=2))
+    assert abs(shift_st(now, BEFORE)) <= 1.0
+    assert abs(low_shift_st(now, BEFORE)) <= 1.0
+
+
+def test_a_whistling_line_does_not_hide_a_high_voice() -> None:
+    now = shares(tones(180.0, 30, seed=1), np.full(70, 830.0))  # most frames are the line's tone
+    assert shift_st(now, BEFORE) == pytest.approx(7.0, abs=1.0)
+    assert low_shift_st(now, BEFORE) == pytest.approx(7.0, abs=1.5)
+
+
+def test_no_voice_has_moved_nowhere() -> None:
+    assert histogram(np.zeros(0), np.zeros(0)) == ()
+    assert shift_st((), BEFORE) == 0.0
+    assert low_shift_st(BEFORE, ()) == 0.0
+
+
+def test_an_edge_lies_within_the_step_that_holds_it() -> None:
+    shares_ = np.zeros(STEPS)
+    shares_[10], shares_[20] = 0.5, 0.5
+    assert edge(shares_, 0.25) == pytest.approx(10.5)
+    assert edge(shares_, 0.75) == pytest.approx(20.5)
