@@ -47,6 +47,7 @@ class PolicyConfig:
     agreeing_chunks: int = 2
     min_speech_s: float = 2.0
     forget_s: float = 20.0  # speech seconds after which a score counts 1/e
+    examined_share: float = 0.75  # of `deepfake_llr`: from the second examined answer on so much suffices
     prior: float = 0.5  # assumed share of synthetic callers, for `probability` only
 
 
@@ -106,7 +107,7 @@ def synthetic_probability(llr: float, prior: float) -> float:
 class Policy:
     """The verdict over a call's speech. Holds only the running score and how long the evidence has agreed."""
 
-    __slots__ = ("_agreeing", "_by_hand", "_doubted", "_examined", "_leaning", "_running", "config", "llr", "verdict")
+    __slots__ = ("_agreeing", "_answers", "_by_hand", "_doubted", "_examined", "_leaning", "_running", "config", "llr", "verdict")
 
     def __init__(self, config: PolicyConfig) -> None:
         self.config = config
@@ -116,6 +117,7 @@ class Policy:
         self._leaning = Verdict.UNCERTAIN
         self._agreeing = 0
         self._examined = 0.0  # evidence of the examination, added to the sound's
+        self._answers = 0  # that were evidence
         self._doubted = False  # asked, and what was asked was not done
         self._by_hand: Verdict | None = None  # an operator's word stands whatever is heard
 
@@ -157,6 +159,7 @@ class Policy:
         cleared by sound before another question is passed.
         """
         self._examined += llr
+        self._answers += llr != 0.0
         self._doubted = not passed
         self.llr = (self.llr or 0.0) + llr
         if (llr or not passed) and self._by_hand is None and self._running.speech_s >= self.config.min_speech_s:
@@ -182,7 +185,8 @@ class Policy:
         c = self.config
         slack_fake = c.margin if self.verdict is Verdict.DEEPFAKE_LIKELY else 0.0
         slack_human = c.margin if self.verdict is Verdict.HUMAN_LIKELY else 0.0
-        if llr <= c.deepfake_llr + slack_fake:
+        share = c.examined_share if self._answers >= 2 else 1.0
+        if llr <= share * c.deepfake_llr + slack_fake:
             return Verdict.DEEPFAKE_LIKELY
         if llr >= c.human_llr - slack_human and not self._doubted:
             return Verdict.HUMAN_LIKELY

@@ -188,6 +188,15 @@ def test_what_the_sound_says_is_told_apart_from_what_answers_added() -> None:
     assert policy.sound_llr == pytest.approx(-1.0)
 
 
+def test_two_examined_answers_suffice_for_less_than_sound_alone() -> None:
+    policy = Policy(PolicyConfig(min_speech_s=0.5, deepfake_llr=-2.0, examined_share=0.75))
+    for _ in range(20):
+        policy.add(-1.0, 0.16)
+    assert policy.examine(-0.6) is Verdict.UNCERTAIN, "one answer alone does not move the line"
+    assert policy.examine(0.0, passed=False) is Verdict.UNCERTAIN, "nor does silence"
+    assert policy.examine(-0.1) is Verdict.DEEPFAKE_LIKELY
+
+
 def test_who_was_asked_and_did_not_pass_is_not_cleared_by_sound() -> None:
     policy = Policy(PolicyConfig(min_speech_s=0.5, human_llr=1.0))
     for _ in range(20):
