@@ -107,7 +107,9 @@ def synthetic_probability(llr: float, prior: float) -> float:
 class Policy:
     """The verdict over a call's speech. Holds only the running score and how long the evidence has agreed."""
 
-    __slots__ = ("_agreeing", "_answers", "_by_hand", "_doubted", "_examined", "_leaning", "_running", "config", "llr", "verdict")
+    __slots__ = (
+        "_agreeing", "_answers", "_by_hand", "_doubted", "_examined", "_leaning", "_running", "config", "llr", "verdict",
+    )  # fmt: skip
 
     def __init__(self, config: PolicyConfig) -> None:
         self.config = config
