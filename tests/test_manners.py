@@ -13,10 +13,12 @@ from vivavoce import manners
 from vivavoce.manners import RATE
 
 
-def thin_voice(hz: float, seconds: float = 3.0) -> np.ndarray:
-    """Harmonics from 380 Hz upwards only, with a tail of hum: what a telephone leaves of a man's voice."""
+def thin_voice(hz: float, seconds: float = 3.0, fall_st: float = 0.0) -> np.ndarray:
+    """Harmonics from 380 Hz upwards only, with a tail of hum: what a telephone leaves of a man's voice, which may fall
+    over its last half second."""
     at = np.arange(round(seconds * RATE)) / RATE
-    phase = 2 * np.pi * np.cumsum(hz * (1 + 0.04 * np.sin(2 * np.pi * 1.3 * at))) / RATE
+    track = hz * (1 + 0.04 * np.sin(2 * np.pi * 1.3 * at)) * 2 ** (-fall_st / 12 * np.clip((at - seconds + 0.6) / 0.4, 0, 1))
+    phase = 2 * np.pi * np.cumsum(track) / RATE
     tone = sum(np.exp(-(((k * hz - 700) / 500) ** 2)) * np.cos(k * phase + k * k) for k in range(4, 25) if k * hz < 3500)
     swell = np.clip(np.sin(2 * np.pi * 1.5 * at) ** 2 * 1.3 - 0.2, 0, 1)
     noise = np.random.default_rng(0).standard_normal(len(at)) * 5
@@ -45,8 +47,9 @@ def test_the_envelope_brings_the_fundamental_back() -> None:
     assert healed[hum].max() < 0.3 * spectrum[hum].max()
 
 
-def test_a_question_rises_over_its_last_voice_and_not_over_the_silence_behind() -> None:
-    said = np.concatenate([thin_voice(150.0), np.zeros(RATE, np.int16)])
+@pytest.mark.parametrize("fall_st", [0.0, 6.0])
+def test_a_question_rises_over_its_last_voice_and_not_over_the_silence_behind(fall_st: float) -> None:
+    said = np.concatenate([thin_voice(150.0, fall_st=fall_st), np.zeros(RATE, np.int16)])
     track = tracked(manners.rising(said, 1.5))
     at = np.arange(len(track.f0)) * 0.016
     before, end = (track.f0 > 0) & (at < 2.0), (track.f0 > 0) & (at > 2.6) & (at < 3.0)

@@ -9,12 +9,11 @@ what a voice converter is simulated with. All signals are int16 [n] at 8 kHz; `p
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import resample_poly
+from scipy.signal import medfilt, resample_poly
 
 Samples = NDArray[np.int16]
 Floats = NDArray[np.float64]
@@ -24,6 +23,7 @@ SEEK = 80  # samples that WSOLA may move a window to meet the wave: 10 ms
 BLOCK = 160
 FRAME_S = 0.005  # between values of F0
 QUIET_DB = -35.0  # against the loudest 30 ms: no voice is looked for below it
+ENDING_DB = -20.0  # the last voice louder than that is where a sentence ends
 RISE_S = 0.6  # a question rises within the last so many seconds of voice
 
 
@@ -62,14 +62,35 @@ def _closest(room: Floats, wanted: Floats) -> int:
     return int(np.argmax(scores / np.sqrt(energy + 1.0)))
 
 
-def pitched(samples: Samples, ratio: float | Callable[[Floats], Floats]) -> Samples:
-    """The same speech at F0 times `ratio`, or times `ratio(seconds)`; formants stay where they are."""
+def pitched(samples: Samples, ratio: float) -> Samples:
+    """The same speech at F0 times `ratio`; formants stay where they are."""
     source = samples.astype(np.float64)
     marks = _marks(source)
-    if len(marks) < 3:
+    return samples if len(marks) < 3 else _respaced(source, marks, np.full(len(marks), ratio))
+
+
+def rising(samples: Samples, top: float) -> Samples:
+    """The same speech as a question: F0 goes up to `top` times its middle over the last voice there is, also where the
+    statement fell; the breath and the pause behind that voice do not count."""
+    source = samples.astype(np.float64)
+    marks = _marks(source)
+    loud = _loudness_db(source)[marks] > ENDING_DB
+    if len(marks) < 3 or not loud.any():
         return samples
-    periods = np.diff(marks, append=2 * marks[-1] - marks[-2]).astype(np.float64)
-    factor = np.full(len(marks), ratio) if isinstance(ratio, float) else ratio(marks / RATE)
+    hz = RATE / medfilt(_periods(marks), 5)
+    share = np.clip((marks - marks[loud][-1]) / RATE / 0.4 + RISE_S / 0.4, 0, 1)
+    factor = (top * float(np.median(hz[loud])) / hz) ** share
+    return _respaced(source, marks, np.clip(factor, 0.6, 3.0))
+
+
+def _periods(marks: NDArray[np.int64]) -> Floats:
+    found: Floats = np.diff(marks, append=2 * marks[-1] - marks[-2]).astype(np.float64)
+    return found
+
+
+def _respaced(source: Floats, marks: NDArray[np.int64], factor: Floats) -> Samples:
+    """Two periods around each mark, laid down again at periods shorter by that mark's `factor`."""
+    periods = _periods(marks)
     out, at = np.zeros(len(source)), float(marks[0])
     while at < marks[-1]:
         nearest = int(np.argmin(np.abs(marks - at)))
@@ -77,11 +98,6 @@ def pitched(samples: Samples, ratio: float | Callable[[Floats], Floats]) -> Samp
         _overlap(out, source, round(at), int(marks[nearest]), round(min(period, 200.0)), float(factor[nearest]) ** -0.5)
         at += max(8.0, period / factor[nearest])
     return _unvoiced_kept(source, out, marks, periods)
-
-
-def rising(samples: Samples, top: float) -> Samples:
-    """The same speech with F0 going up to `top` times its own over the last voice there is: not over the pause behind."""
-    return pitched(samples, lambda at: 1 + (top - 1) * np.clip((at - at[-1] + RISE_S) / 0.4, 0, 1))
 
 
 def _marks(source: Floats) -> NDArray[np.int64]:
