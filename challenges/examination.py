@@ -37,7 +37,6 @@ class ExaminationConfig:
     listener: ListenerConfig = field(default_factory=ListenerConfig)
     speak_s: float = 30.0  # an operator who speaks the question has so long
     judge_s: float = 5.0  # a judge that takes longer has failed
-    failed_llr: float = -1.0  # of one answer: at or below it is failed
 
 
 Ask = Callable[[str | None, str | None, bool, float], Question | None]
@@ -131,10 +130,10 @@ class Examination:
         assert self.question is not None  # a judgement is awaited
         self._judgement = judgement
         self._recognised |= judgement.identity is not None or self.question.challenge.keeps_voice
-        weighed = weigh(judgement, early=self._early)
+        undone = sum("non-compliance" in one.reasons for one in self.weighed)
+        weighed = weigh(judgement, early=self._early, undone=undone)
         self.weighed.append(weighed)
-        failed = weighed.llr <= self._config.failed_llr
-        stage = Stage.FAILED if failed else Stage.PASSED if weighed.passed else Stage.UNCLEAR
+        stage = Stage.FAILED if weighed.failed else Stage.PASSED if weighed.passed else Stage.UNCLEAR
         self._finish(stage, weighed.reasons, now)
 
     def give_up(self, now: float) -> None:

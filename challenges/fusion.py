@@ -15,12 +15,13 @@ FAILED_TASK = 0.35  # compliance below this is a task not done
 DONE_TASK = 0.65
 DISTORTED = -1.0  # evidence of the answer's sound below which distortion is named
 DRIFTED = -1.0  # log-likelihood ratio of "same voice" below which identity is named
-COMPLIANCE_LLR = (-1.2, 0.3)  # evidence of a task surely not done, and surely done: a converter can do many tasks
+COMPLIANCE_LLR = (-0.8, 0.3)  # evidence of a task surely not done, and surely done: a converter can do many tasks
 ANOTHER_TASK_LLR = -2.0  # whispered or sung when something else was asked: nobody does that, but a recording does
 REALISM_WEIGHT, REALISM_LIMIT = 0.4, 1.5
 DRIFT_WEIGHT, DRIFT_LIMIT = 0.2, 1.0
 IDENTITY_WEIGHT, IDENTITY_LIMITS = 0.6, (-2.0, 0.5)
 LIMITS = (-2.0, 2.0)  # of one answer
+FAILED_LLR = -1.0  # of one answer: at or below it is failed
 STILL_PASSED = -0.5  # a task done is passed if its sound and voice say no more than this against it
 
 
@@ -48,19 +49,23 @@ class Weighed:
     llr: float
     reasons: tuple[str, ...]
     passed: bool = False  # what was asked was done, and nothing else speaks against the caller
+    failed: bool = False  # it was not done, or so much does
 
 
-def weigh(judgement: Judgement, *, early: bool = False) -> Weighed:
+def weigh(judgement: Judgement, *, early: bool = False, undone: int = 0) -> Weighed:
     """The evidence of one answer. Nothing measured: no evidence.
 
     What was begun while the prompt was playing may be an answer to an older question: it can clear, but not accuse.
+    Whoever did not do `undone` tasks before is the same shy or unwilling person at the next: each counts half of the last.
     """
-    parts = [_compliance(judgement), _realism(judgement), _identity(judgement.identity)]
+    parts = [_compliance(judgement, undone), _realism(judgement), _identity(judgement.identity)]
     llr = sum(part for part, _ in parts)
     reasons = tuple(reason for _, reason in parts if reason)
     low = 0.0 if early else LIMITS[0]
     llr = min(max(llr, low), LIMITS[1])
-    return Weighed(llr, (*reasons, *judgement.reasons), _passed(judgement, llr))
+    undone_now = not early and judgement.compliance is not None and judgement.compliance < FAILED_TASK
+    failed = undone_now or llr <= FAILED_LLR
+    return Weighed(llr, (*reasons, *judgement.reasons), _passed(judgement, llr), failed)
 
 
 def _passed(judgement: Judgement, llr: float) -> bool:
@@ -69,7 +74,7 @@ def _passed(judgement: Judgement, llr: float) -> bool:
     return done and llr >= STILL_PASSED
 
 
-def _compliance(judgement: Judgement) -> tuple[float, str]:
+def _compliance(judgement: Judgement, undone: int) -> tuple[float, str]:
     score = judgement.compliance
     if judgement.another_task:
         return ANOTHER_TASK_LLR, "another-task"
@@ -77,7 +82,7 @@ def _compliance(judgement: Judgement) -> tuple[float, str]:
         return 0.0, ""
     low, high = COMPLIANCE_LLR
     if score < FAILED_TASK:
-        return low * (1 - score / FAILED_TASK) ** 0.5, "non-compliance"
+        return low * (1 - score / FAILED_TASK) ** 0.5 * 0.5**undone, "non-compliance"
     if score > DONE_TASK:
         return high * (score - DONE_TASK) / (1 - DONE_TASK), ""
     return 0.0, ""

@@ -18,13 +18,19 @@ def test_nothing_measured_is_no_evidence() -> None:
 
 def test_a_task_not_done_counts_against_and_is_named() -> None:
     weighed = weigh(Judgement(0.05, None, None, None))
-    assert -2.0 < weighed.llr <= -1.0
+    assert -1.0 < weighed.llr < -0.7, "a person may refuse"
     assert weighed.reasons == ("non-compliance",)
 
 
 def test_a_task_done_counts_less_than_one_not_done() -> None:
     done, not_done = weigh(Judgement(1.0, None, None, None)), weigh(Judgement(0.0, None, None, None))
     assert 0 < done.llr < -not_done.llr
+
+
+def test_who_refuses_once_more_is_no_new_evidence() -> None:
+    told = [weigh(Judgement(0.0, None, None, None), undone=n).llr for n in range(4)]
+    assert told == [pytest.approx(-0.8 * 0.5**n) for n in range(4)]
+    assert sum(told) > -2.0
 
 
 def test_another_task_than_was_asked_counts_more_than_none() -> None:
