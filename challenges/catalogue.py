@@ -114,7 +114,7 @@ _CHALLENGES = (
     ),
     _challenge(
         2, "Cup Mouth", "vocal", "A", "words", (2, 12), "read-quickly",
-        "muffled", {"bias": -1.5, "tilt_change_db": 5.0, "spread_change_db": -0.2}, "weak",
+        "muffled", {"bias": -3.45, "tilt_change_db": 2.19, "flatness_change_db": -4.17}, "weak",
         "a cupped hand steepens the tilt within 300-3400 Hz; judged against the caller's own earlier speech", phone_safe=True,
     ),
     _challenge(
@@ -135,27 +135,29 @@ _CHALLENGES = (
     ),
     _challenge(
         6, "Read Quickly", "tempo", "B", "words", (1, 8), "question",
-        "tempo", {"bias": -0.6, "modulation_oct": 2.17, "coherence_oct": 1.05}, "weak",
-        "pace against the caller's own, right in three of four cases; a converter follows the tempo, so it shows little of one",
+        "tempo", {"bias": -1.73, "like_32_ms": -7.92, "run_oct": 2.05, "coherence_oct": 2.05, "modulation_oct": 0.9}, "weak",
+        "pace against the caller's own, right in four of five cases; a converter follows the tempo, so it shows little of one",
     ),
     _challenge(
         7, "Read Slowly", "tempo", "B", "words", (3, 15), "question",
-        "tempo", {"bias": -0.87, "syllables_oct": -0.84, "modulation_oct": -1.38, "coherence_oct": -1.27, "words": 1.0}, "weak",
-        "pace against the caller's own, right in three of four cases; a converter follows the tempo, so it shows little of one",
+        "tempo",
+        {"bias": -1.67, "run_oct": -2.31, "coherence_oct": -3.32, "modulation_oct": -0.76, "syllables_oct": -1.2, "words": 1.0},
+        "weak",
+        "pace against the caller's own, right in four of five cases; a converter follows the tempo, so it shows little of one",
     ),
     _challenge(
         8, "Hold Nose", "vocal", "B", "words", (2, 12), "low-pitch",
-        "nasal", {"bias": -1.0, "nasal_change_db": 4.0, "spread_change_db": -0.3}, "weak",
+        "nasal", {"bias": -2.09, "nasal_change_db": 3.51}, "weak",
         "only nasal sounds change, and the drawn words hold few; judged against the caller's own earlier speech",
     ),
     _challenge(
         9, "High Pitch", "pitch", "A", "words", (2, 12), "read-quickly",
-        "pitch", {"bias": -2.64, "shift_st": 0.43, "low_shift_st": 0.38}, "measured",
-        "median F0 against the caller's own earlier speech, without which nobody can tell", phone_safe=True,
+        "pitch", {"bias": -2.74, "shift_st": 0.42, "low_shift_st": 0.42}, "measured",
+        "the tones against those of the caller's own earlier speech, without which nobody can tell", phone_safe=True,
     ),
     _challenge(
         10, "Low Pitch", "pitch", "B", "digits", (2, 12), "read-slowly",
-        "pitch", {"bias": -1.5, "shift_st": -0.3, "low_shift_st": -0.5}, "weak",
+        "pitch", {"bias": -1.74, "shift_st": -0.43, "low_shift_st": -0.33}, "weak",
         "voices go up far more easily than down: the gap is small, and a low voice can hardly go lower",
     ),
     _challenge(
@@ -197,17 +199,17 @@ _CHALLENGES = (
     ),
     _challenge(
         20, "Crosstalk", "playback", "A", "words", (2, 15), "read-quickly",
-        "background", {"bias": -2.5, "floor_rise_db": 0.5}, "weak",
+        "background", {"bias": -2.15, "floor_rise_db": 0.42}, "weak",
         "a second voice lifts the floor; one mixed in beside a converter does as well, so realism decides", needs=_AMBIENT,
     ),
     _challenge(
         21, "Instrumental Playback", "playback", "A", "words", (2, 15), "low-pitch",
-        "background", {"bias": -2.5, "floor_rise_db": 0.5}, "measured",
+        "background", {"bias": -1.73, "floor_rise_db": 0.42}, "measured",
         "music lifts the floor, a converter removes it; one that mixes it in again is left to realism", needs=_AMBIENT,
     ),
     _challenge(
         22, "Lyric Playback", "playback", "A", "words", (2, 15), "read-slowly",
-        "background", {"bias": -2.5, "floor_rise_db": 0.5}, "measured",
+        "background", {"bias": -1.73, "floor_rise_db": 0.42}, "measured",
         "music lifts the floor, a converter removes it; one that mixes it in again is left to realism", needs=_AMBIENT,
     ),
 )  # fmt: skip

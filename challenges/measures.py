@@ -17,6 +17,7 @@ from challenges.tones import histogram
 from challenges.track import HOP_S, RATE, WINDOW, Floats, Samples, Track, bins, smoothed, tracked
 
 SEMITONES = 12.0
+END_S = 0.6  # of voice: where a question rises
 MIN_ACTIVE_S = 0.05  # less sound than this is none: a clap is no longer
 
 
@@ -36,12 +37,11 @@ class Measures:
     jumps_st: float  # mean absolute change of F0 between frames of one voiced stretch, semitones per 16 ms
     sustained_share: float  # of the voiced frames: in a stretch of 160 ms or more that stays within a semitone
     longest_note_s: float
-    rise_st: float  # F0 of the last voiced 250 ms against the median, semitones
+    rise_st: float  # upper quarter of the tones of the last 600 ms against the median, semitones
     syllables_s: float  # per second between first and last sound
     modulation_hz: float  # centre of the loudness contour's spectrum, 1 to 16 Hz
     coherence_s: float  # how long the spectrum's shape stays like itself
     like_32_ms: float  # correlation of the spectrum's shape with what it is 32 ms later
-    like_64_ms: float
     voiced_run_s: float  # the mean stretch of voice
     tilt_db: float  # 300-1000 Hz over 2000-3400 Hz, of the active frames
     flatness_db: float  # geometric over arithmetic mean of the spectrum, 300-3400 Hz, of the active frames; 0 is noise
@@ -77,7 +77,6 @@ def _sound(samples: Samples, track: Track) -> dict[str, Any]:
         "modulation_hz": pace.modulation(track),
         "coherence_s": pace.coherence(track),
         "like_32_ms": pace.likeness(track, 2),
-        "like_64_ms": pace.likeness(track, 4),
         "voiced_run_s": pace.voiced_run(track),
     }
 
@@ -91,11 +90,10 @@ def _pitch(track: Track) -> dict[str, Any]:
         }  # fmt: skip
     tones = SEMITONES * np.log2(track.f0[voiced])
     weights = track.confidence[voiced] * 10 ** (track.level[voiced] / 20)
-    middle = _weighted_median(tones, weights)
+    middle = _weighted_quantile(tones, weights, 0.5)
     low, high = np.percentile(tones, [10, 90])
     steps = np.abs(np.diff(tones))[np.diff(voiced) == 1]
     notes = _notes(tones, voiced)
-    last = tones[voiced > voiced[-1] - round(0.25 / HOP_S)]
     return {
         "f0_hz": float(2 ** (middle / SEMITONES)),
         "tones": histogram(track.f0[voiced], np.sqrt(weights)),
@@ -103,15 +101,24 @@ def _pitch(track: Track) -> dict[str, Any]:
         "jumps_st": float(steps.mean()) if len(steps) else 0.0,
         "sustained_share": sum(n for n in notes if n * HOP_S >= 0.16) / len(voiced),
         "longest_note_s": max(notes) * HOP_S,
-        "rise_st": float(np.percentile(last, 75) - middle),
+        "rise_st": _rise(tones, weights, voiced, middle),
     }
 
 
-def _weighted_median(values: Floats, weights: Floats) -> float:
+def _rise(tones: Floats, weights: Floats, at: NDArray[np.int64], middle: float) -> float:
+    """How high the end is over the middle: not its very last tone, for a voice often breaks or falls off there."""
+    near = np.abs(tones - middle) <= SEMITONES  # what is farther is the noise's
+    if near.sum() < 6:
+        return 0.0
+    last = near & (at > at[near][-1] - round(END_S / HOP_S))
+    return _weighted_quantile(tones[last], weights[last], 0.75) - middle
+
+
+def _weighted_quantile(values: Floats, weights: Floats, share: float) -> float:
     """A frame of noise taken for an octave higher is soft and doubtful: it hardly counts."""
     order = np.argsort(values)
     total = np.cumsum(weights[order])
-    return float(values[order][np.searchsorted(total, total[-1] / 2)])
+    return float(values[order][np.searchsorted(total, total[-1] * share)])
 
 
 def _notes(tones: Floats, at: NDArray[np.int64]) -> list[int]:

@@ -91,7 +91,6 @@ def _tempo(answer: Measures, before: Measures | None, question: Question) -> Cue
     assert before is not None
     return {
         "like_32_ms": answer.like_32_ms - before.like_32_ms,
-        "like_64_ms": answer.like_64_ms - before.like_64_ms,
         "run_oct": math.log2(max(before.voiced_run_s, 0.01) / max(answer.voiced_run_s, 0.01)),
         "syllables_oct": math.log2((answer.syllables_s + 0.3) / (before.syllables_s + 0.3)),
         "modulation_oct": math.log2(max(answer.modulation_hz, 1.0) / max(before.modulation_hz, 1.0)),

@@ -14,10 +14,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
-import challenges.measures
+from challenges import measures, pace, tones, track
 from challenges.catalogue import CATALOGUE, Challenge
 from challenges.measures import Measures
 from vivavoce import caller_stock, callers, compliance_trials, manners
@@ -25,7 +26,7 @@ from vivavoce.callers import ACTIVITIES, Person, Stock
 from vivavoce.compliance_trials import FEW, Answer, Scorer, made, recorded, refused
 from vivavoce.manners import Samples
 
-MAKERS = (challenges.measures, manners, callers, caller_stock, compliance_trials)  # whose text decides what is measured
+MAKERS = (measures, pace, tones, track, manners, callers, caller_stock, compliance_trials)  # their text decides
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,9 @@ def measurable() -> list[Challenge]:
     return [one for one in CATALOGUE.values() if one.verifier not in ("unmeasured", "words")]
 
 
-def _read(row: dict[str, object]) -> Answered:
-    answer, before = (None if row[name] is None else Measures(**row[name]) for name in ("answer", "before"))  # type: ignore[arg-type]
-    return Answered(bool(row["done"]), answer, before)
+def _read(row: dict[str, Any]) -> Answered:
+    return Answered(row["done"], _measures(row["answer"]), _measures(row["before"]))
+
+
+def _measures(kept: dict[str, Any] | None) -> Measures | None:
+    return None if kept is None else Measures(**kept | {"tones": tuple(kept["tones"])})

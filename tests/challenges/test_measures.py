@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 pytest.importorskip("swift_f0", reason="measuring needs the extra 'examine'")
 
-from challenges.measures import Measures, measure
+from challenges.measures import Measures, _pitch, measure
+from challenges.track import Track
 from tests.challenges.voices import RATE, claps, voice, whisper
 
 
@@ -45,6 +48,22 @@ def test_syllables_are_counted() -> None:
 def test_a_rising_end_is_seen() -> None:
     assert measured(voice(wobble=0.02, glide_st=6.0, syllables=0)).rise_st > 3.0
     assert abs(measured(voice(wobble=0.02, syllables=0)).rise_st) < 1.0
+
+
+def test_a_rise_is_seen_through_a_broken_end_and_a_whistling_line() -> None:
+    f0 = np.concatenate([np.full(100, 100.0), np.full(20, 150.0), np.full(4, 98.0), np.zeros(10), np.full(30, 830.0)])
+    sure = np.where(f0 > 0, 0.9, 0.0)
+    level = np.where(f0 > 800, -50.0, -20.0)  # the line's tone is softer than the voice
+    track = Track(f0, sure, level, np.ones((len(f0), 129)), np.ones(len(f0), np.bool_), -60.0)
+    found = _pitch(track)
+    assert found["rise_st"] == pytest.approx(7.02, abs=0.1)
+    assert _pitch(replace(track, f0=np.where(f0 == 150.0, 100.0, f0)))["rise_st"] == pytest.approx(0.0, abs=0.1)
+
+
+def test_too_few_tones_rise_nowhere() -> None:
+    f0 = np.concatenate([np.full(4, 100.0), np.full(4, 500.0)])
+    flat = np.full(8, 0.9)
+    assert _pitch(Track(f0, flat, flat, np.ones((8, 129)), np.ones(8, np.bool_), -60.0))["rise_st"] == 0.0
 
 
 def test_level_moves_by_what_the_gain_moves() -> None:
