@@ -183,8 +183,8 @@ _CHALLENGES = (
     ),
     _challenge(
         17, "Question", "tone", "B", "words", (1, 10), "read-slowly",
-        "contour", {"bias": -2.0, "rise_st": 0.8, "words": 1.0}, "measured",
-        "F0 of the last voiced part rises; a converter follows it, so it shows little of one",
+        "contour", {"bias": -1.34, "rise_st": 0.5, "words": 1.0}, "weak",
+        "the voice ends high, as some statements do too; a converter follows it, so it shows little of one",
     ),
     _challenge(
         18, "Cough / Whistle", "noise", "B", "noise-count", (2, 15), "low-pitch",
@@ -204,13 +204,13 @@ _CHALLENGES = (
     ),
     _challenge(
         21, "Instrumental Playback", "playback", "A", "words", (2, 15), "low-pitch",
-        "background", {"bias": -1.73, "floor_rise_db": 0.42}, "measured",
-        "music lifts the floor, a converter removes it; one that mixes it in again is left to realism", needs=_AMBIENT,
+        "background", {"bias": -1.73, "floor_rise_db": 0.42}, "weak",
+        "music lifts the floor, as noise may; one who mixes it in beside a converter is left to realism", needs=_AMBIENT,
     ),
     _challenge(
         22, "Lyric Playback", "playback", "A", "words", (2, 15), "read-slowly",
-        "background", {"bias": -1.73, "floor_rise_db": 0.42}, "measured",
-        "music lifts the floor, a converter removes it; one that mixes it in again is left to realism", needs=_AMBIENT,
+        "background", {"bias": -1.73, "floor_rise_db": 0.42}, "weak",
+        "music lifts the floor, as noise may; one who mixes it in beside a converter is left to realism", needs=_AMBIENT,
     ),
 )  # fmt: skip
 CATALOGUE: Mapping[str, Challenge] = MappingProxyType({challenge.key: challenge for challenge in _CHALLENGES})

@@ -17,7 +17,7 @@ from challenges.tones import histogram
 from challenges.track import HOP_S, RATE, WINDOW, Floats, Samples, Track, bins, smoothed, tracked
 
 SEMITONES = 12.0
-END_S = 0.6  # of voice: where a question rises
+END_S = 0.3  # of voice: where a question is high
 MIN_ACTIVE_S = 0.05  # less sound than this is none: a clap is no longer
 
 
@@ -37,7 +37,7 @@ class Measures:
     jumps_st: float  # mean absolute change of F0 between frames of one voiced stretch, semitones per 16 ms
     sustained_share: float  # of the voiced frames: in a stretch of 160 ms or more that stays within a semitone
     longest_note_s: float
-    rise_st: float  # upper quarter of the tones of the last 600 ms against the median, semitones
+    rise_st: float  # upper quarter of the tones of the last 300 ms against the median, semitones
     syllables_s: float  # per second between first and last sound
     modulation_hz: float  # centre of the loudness contour's spectrum, 1 to 16 Hz
     coherence_s: float  # how long the spectrum's shape stays like itself
