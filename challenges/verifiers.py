@@ -1,9 +1,10 @@
 """Was the task done? One score in [0, 1] per answer, from the cues that its challenge's verifier looks at.
 
 A verifier is a weighted sum of a few cues through a logistic function; the weights stand in the catalogue, beside the
-challenge: logistic regressions on recordings and on speech brought into the manner, at G.711 with noise, for voicing,
-pitch, melody, bursts and tempo; set by hand for the others. What cannot be measured on this line, or on so
-little sound, is not scored: "cannot tell" is an answer of its own and counts for neither side.
+challenge: logistic regressions on recordings and on speech brought into the manner, at G.711 with noise, which
+`python -m vivavoce.fit_verifiers CORPUS` fits again; set by hand for level, emotion and the still mouth. What cannot be
+measured on this line, or on so little sound, is not scored: "cannot tell" is an answer of its own and counts for
+neither side.
 """
 
 from __future__ import annotations
