@@ -152,12 +152,12 @@ _CHALLENGES = (
     ),
     _challenge(
         9, "High Pitch", "pitch", "A", "words", (2, 12), "read-quickly",
-        "pitch", {"bias": -2.74, "shift_st": 0.42, "low_shift_st": 0.42}, "measured",
+        "pitch", {"bias": -2.77, "shift_st": 0.42, "low_shift_st": 0.41}, "measured",
         "the tones against those of the caller's own earlier speech, without which nobody can tell", phone_safe=True,
     ),
     _challenge(
         10, "Low Pitch", "pitch", "B", "digits", (2, 12), "read-slowly",
-        "pitch", {"bias": -1.74, "shift_st": -0.43, "low_shift_st": -0.33}, "weak",
+        "pitch", {"bias": -1.57, "shift_st": -0.34, "low_shift_st": -0.37}, "weak",
         "voices go up far more easily than down: the gap is small, and a low voice can hardly go lower",
     ),
     _challenge(

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 LOWEST_HZ, STEPS, STEP_ST = 60.0, 98, 0.5  # up to 1017 Hz
-FARTHEST_ST = 14.0  # nobody raises or lowers the voice by more
-NEAR_ST = 16.0  # around the earlier median: what lies beyond is the noise's
+LOWEST_ST, HIGHEST_ST = -14.0, 28.0  # a man in falsetto goes up by two octaves; nobody goes down by more than one
+NEAR_ST = 2.0  # beyond that: tones farther away are the noise's
+MOST_ST = 14.0  # a shift by more says no more
 LEAST_SHARE = 0.2  # of the tones that lie near: with less, nothing near is the voice's
 LOW_SHARE = 0.2  # below the low edge of the tones
 _SMOOTH = np.exp(-0.5 * (np.arange(-6, 7) / 3) ** 2)  # three semitones to each side
@@ -36,8 +37,8 @@ def shift_st(now: Sequence[float], before: Sequence[float]) -> float:
         return 0.0
     likeness = np.correlate(np.convolve(now, _SMOOTH, "same"), np.convolve(before, _SMOOTH, "same"), "full")
     lags = (np.arange(len(likeness)) - STEPS + 1) * STEP_ST
-    possible = np.abs(lags) <= FARTHEST_ST
-    return float(lags[possible][np.argmax(likeness[possible])])
+    possible = (lags >= LOWEST_ST) & (lags <= HIGHEST_ST)
+    return float(min(lags[possible][np.argmax(likeness[possible])], MOST_ST))
 
 
 def low_shift_st(now: Sequence[float], before: Sequence[float]) -> float:
@@ -45,11 +46,12 @@ def low_shift_st(now: Sequence[float], before: Sequence[float]) -> float:
     if not now or not before:
         return 0.0
     old, new = np.array(before), np.array(now)
-    near = np.abs(np.arange(STEPS) - edge(old, 0.5)) * STEP_ST <= NEAR_ST
+    away = (np.arange(STEPS) - edge(old, 0.5)) * STEP_ST
+    near = (away >= LOWEST_ST - NEAR_ST) & (away <= HIGHEST_ST + NEAR_ST)
     if new[near].sum() >= LEAST_SHARE:
         new = np.where(near, new, 0.0)
     change = (edge(new, LOW_SHARE) - edge(old, LOW_SHARE)) * STEP_ST
-    return float(np.clip(change, -FARTHEST_ST, FARTHEST_ST))
+    return float(np.clip(change, -MOST_ST, MOST_ST))
 
 
 def edge(shares: Floats, below: float) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from challenges.tones import STEPS, edge, histogram, low_shift_st, shift_st
+from challenges.tones import MOST_ST, STEPS, edge, histogram, low_shift_st, shift_st
 
 
 def tones(hz: float, count: int = 100, spread_st: float = 1.5, seed: int = 0) -> np.ndarray:
@@ -44,6 +44,12 @@ def test_a_whistling_line_does_not_hide_a_high_voice() -> None:
     now = shares(tones(180.0, 30, seed=1), np.full(70, 830.0))  # most frames are the line's tone
     assert shift_st(now, BEFORE) == pytest.approx(7.0, abs=1.0)
     assert low_shift_st(now, BEFORE) == pytest.approx(7.0, abs=1.5)
+
+
+def test_falsetto_two_octaves_up_is_a_high_voice_and_no_noise() -> None:
+    now = shares(tones(120.0 * 2 ** (25 / 12), 80, seed=1), tones(125.0, 20, seed=2))
+    assert shift_st(now, BEFORE) == MOST_ST
+    assert low_shift_st(shares(tones(480.0, seed=1)), BEFORE) == MOST_ST
 
 
 def test_no_voice_has_moved_nowhere() -> None:
