@@ -52,10 +52,10 @@ bench: $(VENV)/.serve
 	$(BIN)/vivavoce bench scorer
 	$(BIN)/vivavoce bench live --calls 1000 --seconds 60
 
-# Four teachers, the third with more recording worlds out of Debian's packages, the fourth with copies by a vocoder that
-# is trained for it, then the student that ships. Every stage goes on where it was stopped. WORLDS may be a folder that is
-# ready already; EXTRA goes to every training of a detector, OWN to that of the vocoder, INT8 to the int8 form
-# (tests/models/test_weights.py makes all of it in miniature by these).
+# Five teachers, from the third on with more recording worlds out of Debian's packages, the fourth a student of the first
+# three, the fifth with copies by a vocoder that is trained for it; then the student that ships. Every stage goes on where
+# it was stopped. WORLDS may be a folder that is ready already; EXTRA goes to every training of a detector, OWN to that of
+# the vocoder, INT8 to the int8 form (tests/models/test_weights.py makes all of it in miniature by these).
 CORPUS   ?= ../shared/corpus
 VOCODERS ?= ../shared/vocoders
 WORLDS   ?= runs/worlds
@@ -64,9 +64,9 @@ TRAIN     = $(BIN)/vivavoce train --corpus $(CORPUS) --vocoders $(VOCODERS) $(EX
 weights: $(READY)
 	for n in 1 2; do $(TRAIN) models/recipes/teacher-$$n.toml --run runs/teacher-$$n || exit 1; done
 	[ -f $(WORLDS)/manifest.csv ] || $(BIN)/vivavoce data worlds $(WORLDS)
-	$(TRAIN) models/recipes/teacher-3.toml --more $(WORLDS) --run runs/teacher-3
+	for n in 3 4; do $(TRAIN) models/recipes/teacher-$$n.toml --more $(WORLDS) --run runs/teacher-$$n || exit 1; done
 	$(BIN)/vivavoce train-vocoder --corpus $(CORPUS) --more $(WORLDS) --run runs/vocoder $(OWN)
-	$(TRAIN) models/recipes/teacher-4.toml --more $(WORLDS) --run runs/teacher-4
+	$(TRAIN) models/recipes/teacher-5.toml --more $(WORLDS) --run runs/teacher-5
 	$(TRAIN) models/recipes/student.toml --more $(WORLDS) --run runs/student --out models/weights/vivavoce-1.onnx
 	$(MAKE) int8
 
