@@ -206,7 +206,7 @@ def provenance_of(checkpoint: Path, stores: tuple[AudioStore, AudioStore]) -> di
         return round(samples / RATE / 3600, 2)
 
     return {
-        "trained": datetime.fromtimestamp(found["saved"], UTC).strftime("%Y-%m-%d"),
+        "trained": datetime.fromtimestamp(found.get("saved", checkpoint.stat().st_mtime), UTC).strftime("%Y-%m-%d"),
         "steps": found["step"],
         "seed": found["config"]["seed"],
         "batch": asdict_plain(found["config"]["batch"]),

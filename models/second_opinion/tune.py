@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -150,6 +151,7 @@ class Tuner:
         return {
             "config": asdict(self.config),
             "step": self.step,
+            "saved": time.time(),
             "best": self.best,
             "trained": {name: p.detach() for name, p in self.trained.items()},
             "averaged": self.averaged,
