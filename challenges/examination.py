@@ -1,7 +1,8 @@
 """The examination of one caller as a pure object: chunks, key presses and judgements in; what is to be done out.
 
-It goes suspected -> asked -> answering -> judged, once or, with a challenge of another family, twice; no single answer
-decides. Its shell plays the prompts, judges the answers in a thread, re-arms one timer, and publishes every record.
+It goes suspected -> asked -> answering -> judged, once or, with challenges of other families, up to three times; no
+single answer decides. Its shell plays the prompts, judges the answers in a thread, re-arms one timer, and publishes
+every record.
 `python -m challenges.examination` prints how the stages follow each other.
 
 Whatever breaks (a prompt that cannot be played, a judge that fails, audio that stops) leads to a named stage with a

@@ -16,7 +16,7 @@ import webrtcvad
 from challenges.catalogue import Challenge, Line, by_name
 from challenges.content import Question, choose, draw
 from challenges.examination import Examination, ExaminationConfig
-from challenges.fusion import Judgement, weigh
+from challenges.fusion import Judgement
 from challenges.prompts import PromptPack
 from challenges.stages import Conclude, Judge, Play, Press, Record, Stage, sets_aside
 from connectors.g711 import decode_mu_law, encode_mu_law
@@ -235,6 +235,8 @@ class Rehearsal:
 
     def _judge(self, step: Judge) -> None:
         found = self._rules.judges.judge(step.question, step.answer, self._baseline, self._rules.line, step.unanswered)
-        self._out.told[-1].judgement, self._out.told[-1].llr = found, weigh(found).llr
+        told = self._out.told[-1]
+        told.judgement = found
         self._exam.receive_judgement(found, step.question.nonce, self._now)
+        told.llr = self._exam.weighed[-1].llr
         self._act()
