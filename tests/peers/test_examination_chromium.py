@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import shutil
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from challenges.clips import read_clip
 from challenges.content import clip_texts
 from challenges.languages import load
 from challenges.prompts import PromptPack
-from challenges.words import Recogniser
+from challenges.words import DISTRACTORS, Recogniser
 from engine.outcomes import STREAM as OUTCOMES
 from tests.peers.chromium import Page, PageError, chromium
 from tests.peers.console_page import LIVE, complaints, text
@@ -155,15 +156,24 @@ def check_judged(told: list[dict[str, Any]], failed: dict[str, Any]) -> None:
 
 
 def check_heard(heard: np.ndarray, sentence: str, pack: PromptPack) -> None:
-    """The drawn words came to the caller in order and whole, and can be told from all others that were never drawn."""
+    """The drawn words came to the caller in order and whole, and the recogniser reads them rather than any not drawn."""
     drawn = sentence.rpartition(": ")[2].rstrip(".").split(", ")
     clips = [pack.manifest.clips[f"en/word/{word}"] for word in drawn]
     found = [alike(heard, read_clip(pack.folder, clip, 8000)) for clip in clips]
     assert np.median([share for share, _ in found]) > 0.8, found
     assert [at for _, at in found] == sorted(at for _, at in found), found
+    assert_read(heard[found[0][1] - 1600 :], drawn)
+
+
+def assert_read(said: np.ndarray, drawn: list[str]) -> None:
+    """As an answer would be read: the drawn words score above any other drawing of as many."""
     others = [word.lower() for word in load("en").words if word.lower() not in drawn]
-    read = Recogniser().heard(heard[found[0][1] - 1600 :], drawn, others)
-    assert read.share >= 0.6, read
+    order = random.Random(1).sample(others, len(others))
+    beside, drawings = order[:DISTRACTORS], [order[at : at + len(drawn)] for at in range(DISTRACTORS, DISTRACTORS + 15, 5)]
+    read = Recogniser().heard(said, drawn, beside)
+    wrong = [Recogniser().heard(said, words, beside) for words in drawings]
+    assert read.score is not None
+    assert read.score > max(one.score or 0.0 for one in wrong), (read, wrong)
 
 
 async def check_outcome(redis_url: str, call_id: str) -> None:
