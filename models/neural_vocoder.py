@@ -20,14 +20,19 @@ LOUDEST = 6.0  # log magnitude of a bin, at most
 
 @dataclass(frozen=True)
 class VocoderConfig:
-    """The shape of the network; a snapshot holds it."""
+    """The shape of a network; a snapshot holds it."""
 
+    kind: str = "istft"  # of KINDS in vocoder_kinds.py
     bands: int = 80
     fft: int = 512  # samples: 32 ms
     hop: int = 128  # samples: 8 ms
     width: int = 192
     hidden: int = 576
     blocks: int = 6
+    strides: tuple[int, ...] = ()  # of the upsampling stages of kind "waves"
+    kernels: tuple[int, ...] = (3, 5)  # of the convolutions in each of them
+    token: int = 12  # scalars per token of kind "tokens"
+    levels: int = 7  # that a scalar may have
 
 
 class LogMel(nn.Module):

@@ -1,4 +1,4 @@
-"""Copies and conversions by the vocoder that `vivavoce train-vocoder` made: paths `istft` and `istft-convert`.
+"""Copies and conversions by a vocoder that `vivavoce train-vocoder` made: paths `istft` and `istft-convert`, or of its kind.
 
 A conversion puts another speaker's nearest frames in place of each frame, as kNN-VC does (Baas, "Voice conversion with
 just nearest neighbors", Interspeech 2023), here with cepstra of log-mels instead of a large model's features.
@@ -16,7 +16,8 @@ from scipy.fft import dct
 from scipy.ndimage import gaussian_filter1d
 
 from models.copies import active_level
-from models.neural_vocoder import LogMel, NeuralVocoder, VocoderConfig
+from models.neural_vocoder import LogMel, VocoderConfig
+from models.vocoder_kinds import AnyVocoder, load_snapshot
 from models.vocoders import RATE, Signal, Vocoder, fit_length, warp_frequency
 
 VOICES = "voices.npz"  # beside the snapshots
@@ -103,12 +104,13 @@ class OwnVocoder:
         last = _step(found[-1])
         self.snapshots = [load_snapshot(path) for path in found if _step(path) >= SPOKEN * last]
         self.voices = Voices.load(folder / VOICES) if (folder / VOICES).is_file() else None
+        self.kind = self.snapshots[0].config.kind
 
     def paths(self) -> dict[str, Vocoder]:
         """By name; no conversion where no voices were kept."""
-        found: dict[str, Vocoder] = {"istft": self.copy}
+        found: dict[str, Vocoder] = {self.kind: self.copy}
         if self.voices is not None:
-            found["istft-convert"] = self.convert
+            found[f"{self.kind}-convert"] = self.convert
         return found
 
     def copy(self, signal: Signal, rng: np.random.Generator) -> Signal:
@@ -128,10 +130,10 @@ class OwnVocoder:
 
         return self._through(vocoder, signal, converted)
 
-    def _any(self, rng: np.random.Generator) -> NeuralVocoder:
+    def _any(self, rng: np.random.Generator) -> AnyVocoder:
         return self.snapshots[int(rng.integers(len(self.snapshots)))]
 
-    def _through(self, vocoder: NeuralVocoder, signal: Signal, change: Change) -> Signal:
+    def _through(self, vocoder: AnyVocoder, signal: Signal, change: Change) -> Signal:
         level = max(active_level(signal), 1e-6)
         hop = vocoder.config.hop
         padded = np.pad(signal, (0, -len(signal) % hop)) * (LEVEL / level)
@@ -156,14 +158,6 @@ def warped(mel: Frames, factor: float) -> Frames:
     """Formants of a log-mel [frames, bands] moved up by `factor` in bands."""
     moved: Frames = np.log(np.maximum(warp_frequency(np.exp(mel.astype(np.float64)), factor), 1e-5)).astype(np.float32)
     return moved
-
-
-def load_snapshot(path: Path) -> NeuralVocoder:
-    """A vocoder in evaluation mode."""
-    found = torch.load(path, map_location="cpu", weights_only=False)
-    vocoder = NeuralVocoder(VocoderConfig(**found["shape"]))
-    vocoder.load_state_dict(found["vocoder"])
-    return vocoder.eval()
 
 
 def _step(path: Path) -> int:

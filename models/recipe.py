@@ -45,7 +45,7 @@ class Places:
     weights: Path  # the .onnx to write; .json beside it
     more: tuple[Path, ...] = ()  # further folders with a manifest of real speech to train on: models/worlds.py makes one
     manifest: Path | None = None  # train on its rows of split train only, paths relative to its folder; None: the corpus's
-    own_vocoder: Path | None = None  # folder of a vocoder trained here, whose snapshots make copies too
+    own_vocoders: tuple[Path, ...] = ()  # folders of vocoders trained here, whose snapshots make copies too
 
 
 def train_clips(places: Places) -> list[Clip]:
@@ -66,7 +66,7 @@ def prepare(places: Places) -> tuple[AudioStore, AudioStore]:
     what is in the cache would depend on who came first.
     """
     train, dev = AudioStore(places.cache / "train"), AudioStore(places.cache / "dev")
-    paths = vocoders(places.vocoders, places.own_vocoder)
+    paths = vocoders(places.vocoders, places.own_vocoders)
     wanted = train_clips(places)
     for store, split, plan in ((train, "train", TRAIN_PLAN), (dev, "dev", DEV_PLAN)):
         clips = read_corpus(places.corpus, [split])

@@ -1,4 +1,4 @@
-"""Train the vocoder of neural_vocoder.py on real speech: spectra first, then discriminators too; snapshots are kept.
+"""Train a vocoder on real speech: spectra first, then discriminators too; snapshots are kept.
 
 An unfinished vocoder is another vocoder: every snapshot has its own faults, and copies are made by all of them.
 """
@@ -18,8 +18,9 @@ from tqdm import tqdm
 
 from models.copies import active_level
 from models.corpus import Clip, read_audio, resample
-from models.neural_vocoder import NeuralVocoder, VocoderConfig
+from models.neural_vocoder import VocoderConfig
 from models.own_vocoder import LEVEL, VOICES, collect_voices
+from models.vocoder_kinds import build_vocoder, same_shape
 from models.vocoder_losses import Discriminators, SpectralDistance, fooled, matching, told_apart
 from models.vocoders import RATE
 
@@ -120,7 +121,7 @@ class VocoderTrainer:
         torch.set_num_threads(config.threads)
         torch.manual_seed(config.seed)
         self.config, self.speech, self.folder = config, speech, folder
-        self.vocoder, self.judges = NeuralVocoder(config.shape), Discriminators()
+        self.vocoder, self.judges = build_vocoder(config.shape), Discriminators()
         self.distance = SpectralDistance()
         self.optimizer = torch.optim.AdamW(self.vocoder.parameters(), config.learning_rate, (0.8, 0.98), weight_decay=0.01)
         self.judge_optimizer = torch.optim.AdamW(self.judges.parameters(), config.learning_rate, (0.5, 0.95))
@@ -220,7 +221,7 @@ class VocoderTrainer:
     def resume(self, path: Path) -> None:
         """Go on from a checkpoint. ValueError when it belongs to a vocoder of another shape."""
         found = torch.load(path, map_location="cpu", weights_only=False)
-        if found["config"]["shape"] != asdict(self.config.shape):
+        if not same_shape(found["config"]["shape"], self.config.shape):
             raise ValueError(f"{path} holds a vocoder of another shape; train into an empty folder")
         for name in ("vocoder", "judges", "optimizer", "judge_optimizer"):
             getattr(self, name).load_state_dict(found[name])

@@ -4,13 +4,13 @@ A copy shares words, speaker, microphone and room with its original, so only the
 path takes float64 [n] at 16 kHz in [-1, 1], a random generator for its settings, and returns the same length.
 
 Paths: WORLD (Morise 2016), an LPC source-filter vocoder, a sinusoidal model, magnitude smoothing in mel bands,
-Griffin and Lim's phase recovery (1984), HiFi-GAN V3 (Kong 2020) from a TFLite file, and a Vocos trained here.
+Griffin and Lim's phase recovery (1984), HiFi-GAN V3 (Kong 2020) from a TFLite file, and what is trained here.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -257,9 +257,9 @@ class HifiGan:
         return wave
 
 
-def vocoders(weights: Path | None, own: Path | None = None) -> dict[str, Vocoder]:
-    """All paths by name; HiFi-GAN only where its weights are (`weights` is the folder of shared vocoders), the vocoder
-    trained here (own_vocoder.py) only where its snapshots are (`own`, the folder of that run)."""
+def vocoders(weights: Path | None, own: Sequence[Path] = ()) -> dict[str, Vocoder]:
+    """All paths by name; HiFi-GAN only where its weights are (`weights` is the folder of shared vocoders), those trained
+    here (own_vocoder.py) only where their snapshots are (`own`, the folders of these runs). ValueError: two of one kind."""
     paths: dict[str, Vocoder] = {
         "world": world,
         "lpc": lpc,
@@ -270,8 +270,11 @@ def vocoders(weights: Path | None, own: Path | None = None) -> dict[str, Vocoder
     if weights is not None:
         hifigan = HifiGan(weights / "hifigan_v3_fp16.tflite")
         paths |= {"hifigan": hifigan, "hifigan-convert": hifigan.convert}
-    if own is not None:
+    for folder in own:
         from models.own_vocoder import OwnVocoder  # needs torch
 
-        paths |= OwnVocoder(own).paths()
+        found = OwnVocoder(folder).paths()
+        if twice := sorted(paths.keys() & found.keys()):
+            raise ValueError(f"{folder}: there is a vocoder of kind {twice[0]} already")
+        paths |= found
     return paths

@@ -11,7 +11,6 @@ from pathlib import Path
 from engine.errors import ConfigError
 
 HELP = "train the detector from a corpus (extra: train)"
-OWN_VOCODER = Path("runs/vocoder")
 NEEDED = ("torch", "onnx", "scipy", "pyworld")
 EPILOG = """\
 Stages, each resumed where an earlier run stopped: bring the corpus to 8 kHz; copy its real speech with vocoders;
@@ -44,8 +43,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="trained vocoders for copies; skipped if absent (default: %(default)s)",
     )
     add(
-        "--own-vocoder", type=Path, default=None, metavar="DIR",
-        help=f"folder of vivavoce train-vocoder, for copies (default: {OWN_VOCODER}, if there is one)",
+        "--own-vocoder", type=Path, action="append", default=[], metavar="DIR",
+        help="folder of vivavoce train-vocoder, for copies; may be repeated (default: every runs/vocoder* that there is)",
     )  # fmt: skip
     add(
         "--run",
@@ -86,12 +85,12 @@ def run(args: argparse.Namespace) -> int:
     config = shortened(load_config(args.config), args.steps)
     chosen = {name: getattr(args, name) for name in ("seed", "device", "threads") if getattr(args, name) is not None}
     vocoders = args.vocoders if (args.vocoders / "hifigan_v3_fp16.tflite").is_file() else None
-    own = args.own_vocoder or (OWN_VOCODER if any(OWN_VOCODER.glob("snapshot-*.pt")) else None)
+    own = args.own_vocoder or sorted({snapshot.parent for snapshot in Path("runs").glob("vocoder*/snapshot-*.pt")})
     heavier = wants_second_opinion(config)
     if heavier and importlib.util.find_spec("transformers") is None:
         raise ConfigError("this recipe needs transformers: install the extra with pip install 'vivavoce[train,ssl]'")
     weights = args.out or args.run / f"{args.run.name}{'.pt' if heavier else '.onnx'}"
-    places = Places(args.corpus, vocoders, args.run, args.cache, weights, tuple(args.more), args.manifest, own)
+    places = Places(args.corpus, vocoders, args.run, args.cache, weights, tuple(args.more), args.manifest, tuple(own))
     found = from_corpus(places, replace(config, **chosen))
     print(as_text(found))
     print(f"weights: {weights}" + ("" if heavier else f" and {weights.with_suffix('.json')}"))

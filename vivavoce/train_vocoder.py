@@ -12,9 +12,10 @@ from vivavoce.train import default_folder
 
 HELP = "train a vocoder whose copies the detector learns from (extra: train)"
 EPILOG = """\
-A Vocos of 1.5 million parameters learns from the real speech of split train; half an hour on one core. RUN keeps a
-snapshot every 500 steps, each of which is a vocoder with faults of its own, and voices to convert into. `vivavoce train
---own-vocoder RUN` makes copies with them. A run that was stopped goes on where it was.
+A small vocoder learns from the real speech of split train, in half an hour on one core: istft is a Vocos, which tells a
+spectrum; waves a HiFi-GAN, which makes the samples; tokens hears only a few bits of every 20 ms, as a language model of
+speech does. RUN keeps a snapshot every 500 steps, each of which is a vocoder with faults of its own, and voices to convert
+into. `vivavoce train --own-vocoder RUN` makes copies with them. A run that was stopped goes on where it was.
 """
 
 
@@ -33,6 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--run", type=Path, default=Path("runs/vocoder"), metavar="DIR",
         help="snapshots, voices and the checkpoint (default: %(default)s)",
     )  # fmt: skip
+    add("--kind", choices=("istft", "waves", "tokens"), default="istft", help="kind of vocoder (default: %(default)s)")
     add("--steps", type=int, default=None, metavar="N", help="training steps (default: 7000)")
     add("--seed", type=int, default=1, metavar="N", help="random seed (default: %(default)s)")
     add("--threads", type=int, default=1, metavar="N", help="CPU threads (default: %(default)s)")
@@ -46,9 +48,10 @@ def run(args: argparse.Namespace) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", str(args.threads))
     from models.corpus import read_corpus
     from models.train_vocoder import Speech, VocoderTrainer, VocoderTraining, finished
+    from models.vocoder_kinds import SHAPES
     from models.vocoders import RATE
 
-    config = VocoderTraining(seed=args.seed, threads=args.threads).shortened(args.steps)
+    config = VocoderTraining(seed=args.seed, threads=args.threads, shape=SHAPES[args.kind]).shortened(args.steps)
     if finished(args.run, config.steps):
         print(f"{args.run}: finished before")
         return 0

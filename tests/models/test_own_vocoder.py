@@ -13,9 +13,11 @@ pytest.importorskip("pyworld", reason="copy-synthesis needs the extra 'train'")
 
 from models.copies import DEV_PLAN, MORE_PLAN, TRAIN_PLAN, active_level, copy_speech, rounding_step
 from models.corpus import Clip
-from models.neural_vocoder import NeuralVocoder, VocoderConfig
-from models.own_vocoder import OwnVocoder, Voices, disturbed, features, load_snapshot
+from models.neural_vocoder import VocoderConfig
+from models.own_vocoder import OwnVocoder, Voices, disturbed, features
+from models.token_vocoder import TokenVocoder, quantised
 from models.train_vocoder import Speech, VocoderTrainer, VocoderTraining, band_limited, finished
+from models.vocoder_kinds import KINDS, SHAPES, build_vocoder, load_snapshot
 from models.vocoders import vocoders
 from tests.models.test_copies import RATE, voice
 from tests.models.test_corpus import write_wav
@@ -25,6 +27,10 @@ TINY = VocoderTraining(
     steps=6, alone=2, batch=2, crop_s=0.24, judged=1, warmup=1, snapshot_every=2, save_every=2, bfloat16=False,
     shape=VocoderConfig(width=16, hidden=16, blocks=1),
 )  # fmt: skip
+
+
+PATHS = [name for kind in KINDS for name in (kind, f"{kind}-convert")]
+SMALL = {kind: replace(shape, width=16, hidden=16, blocks=1) for kind, shape in SHAPES.items()}
 
 
 def clips(folder: Path) -> list[Clip]:
@@ -46,6 +52,15 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("vocoder")
     VocoderTrainer(TINY, speech(folder), folder / "run").run()
     return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def runs(run: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """A finished run of each kind."""
+    folder = tmp_path_factory.mktemp("kinds")
+    for kind in ("waves", "tokens"):
+        VocoderTrainer(replace(TINY, shape=SMALL[kind]), speech(folder), folder / kind).run()
+    return [run, folder / "waves", folder / "tokens"]
 
 
 def weights(path: Path) -> torch.Tensor:
@@ -103,22 +118,22 @@ def test_training_brings_copies_nearer(tmp_path: Path) -> None:
     assert np.mean(distances[-5:]) < 0.8 * np.mean(distances[:5])
 
 
-@pytest.mark.parametrize("path", ["istft", "istft-convert"])
-def test_a_copy_keeps_length_level_and_rounding_but_not_the_samples(run: Path, path: str) -> None:
+@pytest.mark.parametrize("path", PATHS)
+def test_a_copy_keeps_length_level_and_rounding_but_not_the_samples(runs: list[Path], path: str) -> None:
     original = voice(1.237)  # no whole number of frames
-    vocoder = vocoders(None, run)[path]
+    vocoder = vocoders(None, runs)[path]
     made = copy_speech(original, RATE, vocoder, seed=7)
     assert made.shape == original.shape
     assert rounding_step(made) == rounding_step(original) == 64
     assert active_level(made / 32768) == pytest.approx(active_level(original / 32768), rel=0.1)
     assert np.mean(made == original) < 0.5
-    np.testing.assert_array_equal(made, copy_speech(original, RATE, vocoders(None, run)[path], seed=7))
+    np.testing.assert_array_equal(made, copy_speech(original, RATE, vocoders(None, runs)[path], seed=7))
     assert not np.array_equal(made, copy_speech(original, RATE, vocoder, seed=8))
 
 
-@pytest.mark.parametrize("path", ["istft", "istft-convert"])
-def test_silence_and_scraps_make_no_trouble(run: Path, path: str) -> None:
-    vocoder = vocoders(None, run)[path]
+@pytest.mark.parametrize("path", PATHS)
+def test_silence_and_scraps_make_no_trouble(runs: list[Path], path: str) -> None:
+    vocoder = vocoders(None, runs)[path]
     assert np.abs(copy_speech(np.zeros(RATE, np.int16), RATE, vocoder, seed=0)).max() < 256
     assert len(vocoder(np.full(50, 0.1), np.random.default_rng(0))) == 50
 
@@ -133,10 +148,12 @@ def test_copies_come_from_several_snapshots_but_not_the_first(run: Path, monkeyp
 
 def test_without_voices_there_is_no_conversion_and_without_snapshots_nothing(run: Path, tmp_path: Path) -> None:
     (tmp_path / "snapshot-000006.pt").write_bytes((run / "snapshot-000006.pt").read_bytes())
-    assert set(vocoders(None, tmp_path)) - set(vocoders(None)) == {"istft"}
-    assert set(vocoders(None, run)) - set(vocoders(None)) == {"istft", "istft-convert"}
+    assert set(vocoders(None, [tmp_path])) - set(vocoders(None)) == {"istft"}
+    assert set(vocoders(None, [run])) - set(vocoders(None)) == {"istft", "istft-convert"}
     with pytest.raises(FileNotFoundError, match=r"no snapshot-\*\.pt"):
-        vocoders(None, tmp_path / "nowhere")
+        vocoders(None, [tmp_path / "nowhere"])
+    with pytest.raises(ValueError, match="of kind istft already"):
+        vocoders(None, [run, tmp_path])
 
 
 def test_a_conversion_speaks_with_the_other_voice_only() -> None:
@@ -195,16 +212,54 @@ def test_speech_is_heard_at_one_level_and_padded(tmp_path: Path) -> None:
         Speech([Clip(tmp_path / "quiet.wav", "spoof", "train")], RATE, 0.15)
 
 
-def test_the_network_gives_a_hop_per_frame() -> None:
-    network = NeuralVocoder(TINY.shape)
-    mel = network.log_mel(torch.zeros(2, 1280))
-    assert mel.shape == (2, 80, 11)
-    assert network(mel).shape == (2, 1280)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_network_gives_a_hop_per_frame(kind: str) -> None:
+    network = build_vocoder(SMALL[kind]).eval()
+    hop = network.config.hop
+    for frames in (10, 11):
+        mel = network.log_mel(torch.zeros(2, frames * hop))
+        assert mel.shape == (2, 80, frames + 1)
+        assert network(mel).shape == (2, frames * hop)
 
 
-def test_every_plan_has_both_paths() -> None:
-    for plan in (TRAIN_PLAN, MORE_PLAN, DEV_PLAN):
-        assert {"istft", "istft-convert"} <= set(plan.minutes)
+def test_what_no_network_is_made_of() -> None:
+    with pytest.raises(ValueError, match="'magic'; one of istft, waves, tokens"):
+        build_vocoder(VocoderConfig("magic"))
+    with pytest.raises(ValueError, match=r"\(5, 5\) make 25 samples a frame, the hop is 200"):
+        build_vocoder(replace(SHAPES["waves"], strides=(5, 5)))
+
+
+def test_a_snapshot_from_before_there_were_kinds_is_read(run: Path, tmp_path: Path) -> None:
+    found = torch.load(run / "snapshot-000006.pt", weights_only=False)
+    for later in ("kind", "strides", "kernels", "token", "levels"):
+        del found["shape"][later]
+    torch.save(found, tmp_path / "snapshot-000006.pt")
+    assert load_snapshot(tmp_path / "snapshot-000006.pt").config == TINY.shape
+
+
+def test_a_token_says_no_more_than_its_steps() -> None:
+    x = torch.linspace(-4, 4, 101, requires_grad=True)
+    made = quantised(x, 7)
+    assert sorted(set((made.detach() * 3).round(decimals=4).tolist())) == [-3, -2, -1, 0, 1, 2, 3]
+    made.sum().backward()
+    assert x.grad is not None
+    assert bool((x.grad > 0).all()), "the gradient passes as if nothing had been rounded"
+
+
+def test_tokens_hide_small_changes_of_a_mel() -> None:
+    """Two mels that pack to the same tokens come out as the same sound."""
+    network = build_vocoder(SMALL["tokens"]).eval()
+    assert isinstance(network, TokenVocoder)
+    mel = torch.randn(1, 80, 12, generator=torch.Generator().manual_seed(0)) - 4
+    with torch.no_grad():
+        torch.testing.assert_close(network.retold(mel), network.retold(mel + 1e-6), rtol=0, atol=0)
+        assert not torch.equal(network.retold(mel), network.retold(mel + 3.0 * torch.randn_like(mel)))
+
+
+def test_training_plans_have_the_copies_and_conversions_of_every_kind() -> None:
+    for plan in (TRAIN_PLAN, MORE_PLAN):
+        assert set(PATHS) <= set(plan.minutes)
+    assert {"istft", "istft-convert"} <= set(DEV_PLAN.minutes)
 
 
 def test_the_command_trains_and_then_has_nothing_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -216,3 +271,11 @@ def test_the_command_trains_and_then_has_nothing_to_do(tmp_path: Path, capsys: p
     assert main(command) == 0
     assert "finished before" in capsys.readouterr().out
     assert main([*command[:-1], "0"]) == 2
+
+
+def test_the_command_trains_the_kind_that_was_named(tmp_path: Path) -> None:
+    write_wav(tmp_path / "a.wav", voice(1.5))
+    (tmp_path / "manifest.csv").write_text("path,split,label\na.wav,train,bonafide\n")
+    command = ["train-vocoder", "--corpus", str(tmp_path), "--run", str(tmp_path / "run"), "--steps", "1", "--kind", "waves"]
+    assert main(command) == 0
+    assert load_snapshot(tmp_path / "run/snapshot-000001.pt").config == SHAPES["waves"]

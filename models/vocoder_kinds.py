@@ -1,0 +1,42 @@
+"""The kinds of vocoder that can be trained here, by name, with the shape that each is trained in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from models.neural_vocoder import NeuralVocoder, VocoderConfig
+from models.token_vocoder import TokenVocoder
+from models.wave_vocoder import WaveVocoder
+
+AnyVocoder = NeuralVocoder | WaveVocoder
+KINDS: Mapping[str, type[AnyVocoder]] = {"istft": NeuralVocoder, "waves": WaveVocoder, "tokens": TokenVocoder}
+SHAPES: Mapping[str, VocoderConfig] = {
+    "istft": VocoderConfig(),
+    "waves": VocoderConfig("waves", fft=1024, hop=200, width=160, strides=(5, 5, 8)),
+    "tokens": VocoderConfig("tokens", hop=160),
+}
+
+
+def build_vocoder(shape: VocoderConfig) -> AnyVocoder:
+    """An untrained vocoder. ValueError for a kind nobody knows."""
+    if shape.kind not in KINDS:
+        raise ValueError(f"unknown kind of vocoder {shape.kind!r}; one of {', '.join(KINDS)}")
+    return KINDS[shape.kind](shape)
+
+
+def load_snapshot(path: Path) -> AnyVocoder:
+    """A vocoder in evaluation mode."""
+    found = torch.load(path, map_location="cpu", weights_only=False)
+    vocoder = build_vocoder(VocoderConfig(**found["shape"]))
+    vocoder.load_state_dict(found["vocoder"])
+    return vocoder.eval()
+
+
+def same_shape(kept: Mapping[str, Any], shape: VocoderConfig) -> bool:
+    """Whether a kept shape is this one; what an older file does not name is as it was before it could be named."""
+    return asdict(VocoderConfig(**kept)) == asdict(shape)
