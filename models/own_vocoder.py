@@ -116,7 +116,7 @@ class OwnVocoder:
     def copy(self, signal: Signal, rng: np.random.Generator) -> Signal:
         """The same voice again, by one of the snapshots, from a mel that an acoustic model might have given."""
         vocoder = self._any(rng)
-        return self._through(vocoder, signal, lambda mel: disturbed(mel, rng))
+        return self._through(vocoder, signal, lambda mel: disturbed(mel, rng), rng)
 
     def convert(self, signal: Signal, rng: np.random.Generator) -> Signal:
         """Somebody else's voice saying the same."""
@@ -128,17 +128,24 @@ class OwnVocoder:
             spoken = gaussian_filter1d(spoken, rng.uniform(0.4, 1.5), axis=0)
             return warped(spoken, rng.uniform(0.92, 1.1)) if rng.random() < 0.3 else spoken
 
-        return self._through(vocoder, signal, converted)
+        return self._through(vocoder, signal, converted, rng, octaves=0.5)
 
     def _any(self, rng: np.random.Generator) -> AnyVocoder:
         return self.snapshots[int(rng.integers(len(self.snapshots)))]
 
-    def _through(self, vocoder: AnyVocoder, signal: Signal, change: Change) -> Signal:
+    def _through(
+        self, vocoder: AnyVocoder, signal: Signal, change: Change, rng: np.random.Generator, octaves: float = 0.0
+    ) -> Signal:
+        """`octaves`: how far up or down F0 is moved at most, for the kind that is given it."""
         level = max(active_level(signal), 1e-6)
-        hop = vocoder.config.hop
+        hop, bands = vocoder.config.hop, vocoder.config.bands
         padded = np.pad(signal, (0, -len(signal) % hop)) * (LEVEL / level)
-        with torch.inference_mode():
-            mel = change(_mel(padded, vocoder.log_mel))
+        with torch.inference_mode(), torch.random.fork_rng(devices=[]):
+            rows = _mel(padded, vocoder.log_mel)
+            mel, track = change(rows[:, :bands]), rows[:, bands:]
+            if track.size:
+                torch.manual_seed(int(rng.integers(2**31)))  # its breath is noise
+                mel = np.concatenate([mel, track * 2 ** rng.uniform(-octaves, octaves)], axis=1)
             wave = vocoder(torch.from_numpy(np.ascontiguousarray(mel.T, np.float32))[None])[0].numpy()
         return fit_length(wave.astype(np.float64) * (level / LEVEL), len(signal))
 

@@ -215,6 +215,7 @@ class VocoderTrainer:
             "optimizer": self.optimizer.state_dict(),
             "judge_optimizer": self.judge_optimizer.state_dict(),
             "random": self.rng.bit_generator.state,
+            "noise": torch.get_rng_state(),
         }
         _write(kept, path)
 
@@ -226,6 +227,7 @@ class VocoderTrainer:
         for name in ("vocoder", "judges", "optimizer", "judge_optimizer"):
             getattr(self, name).load_state_dict(found[name])
         self.rng.bit_generator.state = found["random"]
+        torch.set_rng_state(found.get("noise", torch.get_rng_state()))  # some kinds draw within the network
         self.step = found["step"]
 
 

@@ -9,16 +9,23 @@ from typing import Any
 
 import torch
 
+from models.harmonic_vocoder import HarmonicVocoder
 from models.neural_vocoder import NeuralVocoder, VocoderConfig
 from models.token_vocoder import TokenVocoder
 from models.wave_vocoder import WaveVocoder
 
 AnyVocoder = NeuralVocoder | WaveVocoder
-KINDS: Mapping[str, type[AnyVocoder]] = {"istft": NeuralVocoder, "waves": WaveVocoder, "tokens": TokenVocoder}
+KINDS: Mapping[str, type[AnyVocoder]] = {
+    "istft": NeuralVocoder,
+    "waves": WaveVocoder,
+    "tokens": TokenVocoder,
+    "harmonics": HarmonicVocoder,
+}
 SHAPES: Mapping[str, VocoderConfig] = {
     "istft": VocoderConfig(),
     "waves": VocoderConfig("waves", fft=1024, hop=200, width=160, strides=(5, 5, 8)),
     "tokens": VocoderConfig("tokens", hop=160),
+    "harmonics": VocoderConfig("harmonics", fft=1024, hop=160, width=160, strides=(4, 5, 8)),
 }
 
 

@@ -11,11 +11,13 @@ from engine.errors import ConfigError
 from vivavoce.train import default_folder
 
 HELP = "train a vocoder whose copies the detector learns from (extra: train)"
+KINDS = ("istft", "waves", "tokens", "harmonics")  # of models/vocoder_kinds.py, which needs torch
 EPILOG = """\
 A small vocoder learns from the real speech of split train, in half an hour on one core: istft is a Vocos, which tells a
-spectrum; waves a HiFi-GAN, which makes the samples; tokens hears only a few bits of every 20 ms, as a language model of
-speech does. RUN keeps a snapshot every 500 steps, each of which is a vocoder with faults of its own, and voices to convert
-into. `vivavoce train --own-vocoder RUN` makes copies with them. A run that was stopped goes on where it was.
+spectrum; waves a HiFi-GAN, which makes the samples; harmonics one that is given the pitch, as in voice changers; tokens
+hears only a few bits of every 20 ms, as a language model of speech does. RUN keeps a snapshot every 500 steps, each of
+which is a vocoder with faults of its own, and voices to convert into. `vivavoce train --own-vocoder RUN` makes copies with
+them. A run that was stopped goes on where it was.
 """
 
 
@@ -34,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--run", type=Path, default=Path("runs/vocoder"), metavar="DIR",
         help="snapshots, voices and the checkpoint (default: %(default)s)",
     )  # fmt: skip
-    add("--kind", choices=("istft", "waves", "tokens"), default="istft", help="kind of vocoder (default: %(default)s)")
+    add("--kind", choices=KINDS, default=KINDS[0], help="kind of vocoder (default: %(default)s)")
     add("--steps", type=int, default=None, metavar="N", help="training steps (default: 7000)")
     add("--seed", type=int, default=1, metavar="N", help="random seed (default: %(default)s)")
     add("--threads", type=int, default=1, metavar="N", help="CPU threads (default: %(default)s)")

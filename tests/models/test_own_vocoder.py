@@ -13,6 +13,7 @@ pytest.importorskip("pyworld", reason="copy-synthesis needs the extra 'train'")
 
 from models.copies import DEV_PLAN, MORE_PLAN, TRAIN_PLAN, active_level, copy_speech, rounding_step
 from models.corpus import Clip
+from models.harmonic_vocoder import BREATH, HARMONICS, VOICED, PitchedMel, excitation
 from models.neural_vocoder import VocoderConfig
 from models.own_vocoder import OwnVocoder, Voices, disturbed, features
 from models.token_vocoder import TokenVocoder, quantised
@@ -22,6 +23,7 @@ from models.vocoders import vocoders
 from tests.models.test_copies import RATE, voice
 from tests.models.test_corpus import write_wav
 from vivavoce.cli import main
+from vivavoce.train_vocoder import KINDS as OFFERED
 
 TINY = VocoderTraining(
     steps=6, alone=2, batch=2, crop_s=0.24, judged=1, warmup=1, snapshot_every=2, save_every=2, bfloat16=False,
@@ -58,9 +60,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def runs(run: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """A finished run of each kind."""
     folder = tmp_path_factory.mktemp("kinds")
-    for kind in ("waves", "tokens"):
-        VocoderTrainer(replace(TINY, shape=SMALL[kind]), speech(folder), folder / kind).run()
-    return [run, folder / "waves", folder / "tokens"]
+    heard = speech(tmp_path_factory.mktemp("speech"))
+    for kind in KINDS.keys() - {"istft"}:
+        VocoderTrainer(replace(TINY, shape=SMALL[kind]), heard, folder / kind).run()
+    return [run, *folder.iterdir()]
 
 
 def weights(path: Path) -> torch.Tensor:
@@ -74,23 +77,20 @@ def test_a_run_keeps_every_snapshot_and_they_differ(run: Path) -> None:
     assert float((early - late).abs().max()) > 1e-4
 
 
-def test_a_run_that_was_stopped_ends_the_same(run: Path, tmp_path: Path) -> None:
-    """Also over the step at which the discriminators join."""
-    heard = speech(tmp_path)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_that_was_stopped_ends_the_same(runs: list[Path], tmp_path: Path, kind: str) -> None:
+    """Also over the step at which the discriminators join, and where the network itself draws numbers."""
+    heard, config = speech(tmp_path), replace(TINY, shape=TINY.shape if kind == "istft" else SMALL[kind])
     for steps in (2, 4, 6):
-        trainer = VocoderTrainer(TINY, heard, tmp_path / "run")
-        trainer.config = replace(TINY, steps=6)
+        trainer = VocoderTrainer(config, heard, tmp_path / "run")
         if steps > 2:
             trainer.resume(tmp_path / "run/last.pt")
         while trainer.step < steps:
             trainer.train_step()
         trainer.save(tmp_path / "run/last.pt")
-    torch.testing.assert_close(
-        torch.nn.utils.parameters_to_vector(trainer.vocoder.parameters()).detach(),
-        weights(run / "snapshot-000006.pt"),
-        rtol=0,
-        atol=0,
-    )
+    whole = next(load_snapshot(run / "snapshot-000006.pt") for run in runs if OwnVocoder(run).kind == kind)
+    for name, made in trainer.vocoder.state_dict().items():
+        torch.testing.assert_close(made, whole.state_dict()[name], rtol=0, atol=0)
 
 
 def test_another_seed_is_another_vocoder(run: Path, tmp_path: Path) -> None:
@@ -218,12 +218,12 @@ def test_a_network_gives_a_hop_per_frame(kind: str) -> None:
     hop = network.config.hop
     for frames in (10, 11):
         mel = network.log_mel(torch.zeros(2, frames * hop))
-        assert mel.shape == (2, 80, frames + 1)
+        assert mel.shape == (2, 81 if kind == "harmonics" else 80, frames + 1)
         assert network(mel).shape == (2, frames * hop)
 
 
 def test_what_no_network_is_made_of() -> None:
-    with pytest.raises(ValueError, match="'magic'; one of istft, waves, tokens"):
+    with pytest.raises(ValueError, match="'magic'; one of istft, waves, tokens, harmonics"):
         build_vocoder(VocoderConfig("magic"))
     with pytest.raises(ValueError, match=r"\(5, 5\) make 25 samples a frame, the hop is 200"):
         build_vocoder(replace(SHAPES["waves"], strides=(5, 5)))
@@ -279,3 +279,30 @@ def test_the_command_trains_the_kind_that_was_named(tmp_path: Path) -> None:
     command = ["train-vocoder", "--corpus", str(tmp_path), "--run", str(tmp_path / "run"), "--steps", "1", "--kind", "waves"]
     assert main(command) == 0
     assert load_snapshot(tmp_path / "run/snapshot-000001.pt").config == SHAPES["waves"]
+
+
+def test_the_source_has_the_harmonics_of_its_pitch_and_noise_elsewhere() -> None:
+    torch.manual_seed(0)
+    made = excitation(torch.tensor([[200.0] * 50 + [0.0] * 50]), 160)
+    assert made.shape == (1, HARMONICS + 1, 100 * 160)
+    spectrum = torch.fft.rfft(made[0, :HARMONICS, : RATE // 2].double()).abs()
+    assert [2 * int(row.argmax()) for row in spectrum] == [200 * (k + 1) for k in range(HARMONICS)]
+    assert not made[0, :HARMONICS, RATE // 2 :].any(), "no sine where nothing is voiced"
+    quiet, loud = made[0, HARMONICS].split(RATE // 2)
+    assert float(loud.std() / quiet.std()) == pytest.approx(VOICED / BREATH, rel=0.05)
+    high = excitation(torch.tensor([[3000.0] * 10]), 160)
+    assert not high[0, 2:HARMONICS].any(), "harmonics above half the rate would fold back"
+
+
+def test_a_pitched_mel_ends_with_the_pitch() -> None:
+    steady = voice(1.0, 140, 3) / 32768
+    rows = PitchedMel(1024, 160, 80)(torch.from_numpy(steady.astype(np.float32))[None])
+    assert rows.shape == (1, 81, 101)
+    voiced = rows[0, -1][rows[0, -1] > 0]
+    assert len(voiced) > 40
+    assert float(voiced.median()) == pytest.approx(140, rel=0.05)
+
+
+def test_the_command_offers_every_kind() -> None:
+    assert OFFERED == tuple(KINDS) == tuple(SHAPES)
+    assert all(shape.kind == kind for kind, shape in SHAPES.items())
