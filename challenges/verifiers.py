@@ -36,16 +36,19 @@ class Compliance:
 def verify(
     question: Question, answer: Measures | None, before: Measures | None, line: Line, words: Heard | None = None
 ) -> Compliance:
-    """How surely the answer does what `question` asked; `before` is the same caller's plain speech."""
+    """How surely the answer does what `question` asked; `before` is the same caller's plain speech.
+
+    The verifier "words" looks at neither, and only those of RELATIVE at `before`.
+    """
     challenge = question.challenge
     if not challenge.carried_by(line):
         return Compliance(None, "line-limited")
     if challenge.verifier == "unmeasured":
         return Compliance(None, "not-measured")
+    if challenge.verifier == "words":  # the recogniser says itself what it cannot read
+        return _spoken(words)
     if answer is None or answer.active_s < (0.1 if challenge.verifier == "bursts" else MIN_ACTIVE_S):
         return Compliance(None, "too-short")
-    if challenge.verifier == "words":
-        return _spoken(words)
     if answer.snr_db < MIN_SNR_DB and challenge.verifier != "melody":
         return Compliance(None, "too-noisy")
     if challenge.verifier in RELATIVE and before is None:

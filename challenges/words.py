@@ -75,7 +75,8 @@ class Recogniser:
                     return Heard(reason="unknown-word")
                 features = np.ascontiguousarray(cepstra(samples), "<f4").tobytes()
                 read = _read(decoder, features, any_of(sorted(known)))
-                laid = _read(decoder, features, one_after_the_other(words))
+                whole = read == tuple(words)  # all that was drawn and nothing else: laid over it, they could but fit
+                laid = read if whole else _read(decoder, features, one_after_the_other(words))
         except ImportError:
             return Heard(reason="no-recogniser")
         found = in_order(words, read)

@@ -17,7 +17,8 @@ from models.vocoders import FRAME_MS, RATE, pitch
 from models.wave_vocoder import SLOPE, WaveVocoder
 
 HARMONICS = 8
-VOICED, BREATH = 0.1, 0.03  # RMS of the source: sines, and noise wherever there are none
+TYPICAL = 3.0  # root mean square of mel magnitudes over a voice at the training's level
+VOICED, BREATH = 0.3, 0.1  # RMS of the source: sines, and noise wherever there are none
 
 
 class PitchedMel(LogMel):
@@ -54,7 +55,8 @@ class HarmonicVocoder(WaveVocoder):
         self.sources = nn.ModuleList(sources)
 
     def forward(self, mel: Tensor) -> Tensor:
-        source = self.blend(excitation(mel[:, -1].float(), self.config.hop)).tanh()
+        loud = loudness(mel[:, :-1].float()).repeat_interleave(self.config.hop, dim=1)[:, None]
+        source = self.blend(excitation(mel[:, -1].float(), self.config.hop)) * loud
         x = self.enter(mel[:, :-1])
         for stage, heard in zip(self.stages, self.sources, strict=True):
             assert isinstance(stage, nn.Sequential)
@@ -62,6 +64,12 @@ class HarmonicVocoder(WaveVocoder):
             x = stage[2](up + heard(source)[:, :, : up.shape[2]])
         wave: Tensor = self.leave(nn.functional.leaky_relu(x, SLOPE)).tanh().float()
         return wave[:, 0, self.config.hop // 2 :][:, : (mel.shape[2] - 1) * self.config.hop]
+
+
+def loudness(mel: Tensor) -> Tensor:
+    """[B, frames], 1 at the RMS of the training's speech: a source that sounded in silence could only be fought."""
+    rms = torch.exp(mel).square().mean(dim=1).sqrt()
+    return rms / TYPICAL
 
 
 def excitation(f0: Tensor, hop: int) -> Tensor:

@@ -17,7 +17,7 @@ from challenges.words import Heard
 from engine.policy import Calibration
 from tests.challenges.voices import voice, whisper
 from vivavoce import judging
-from vivavoce.judging import Judges
+from vivavoce.judging import Judges, Taken
 
 EXACT = Calibration(1.0, 0.0, 0.0, 1.0)
 
@@ -108,7 +108,8 @@ def test_the_room_s_noise_is_nobody_s_answer_but_a_soft_one_to_a_soft_task_is() 
 def test_what_was_said_too_late_is_no_failure_of_the_next_task(monkeypatch: pytest.MonkeyPatch) -> None:
     done = {"sing"}
     monkeypatch.setattr(judging, "verify", lambda asked, *_: Compliance(0.95 if asked.challenge.key in done else 0.1))
-    monkeypatch.setattr(Judges, "_measured", lambda self, answer: (None, None))
+    monkeypatch.setattr(Taken, "answer", None)
+    monkeypatch.setattr(Taken, "before", None)
     judges = Judges(Detector(-3.0), EXACT, same=lambda before, after: -4.0)
     late = judges.judge(question("high-pitch"), answer(voice()), 0.5, PHONE, [question("sing")])
     assert late == Judgement(None, None, 0.5, None, ("late",))
@@ -124,3 +125,24 @@ def test_a_whisper_is_compared_with_how_whispers_sound_to_the_detector() -> None
     spoken, whispered = (judges.judge(question(key), answer(voice()), 0.0, PHONE).realism for key in ("high-pitch", "whisper"))
     assert spoken == pytest.approx(-1.0)
     assert whispered == pytest.approx(-1.0 + judging.WHISPER_REALISM)
+
+
+def test_only_what_a_task_is_told_by_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pitch costs most of a judgement's time after the words, and a word is told without."""
+    measured: list[int] = []
+    monkeypatch.setattr("challenges.measures.measure", lambda samples: measured.append(len(samples)))
+    judges = Judges(None, EXACT, words=lambda samples, put: Heard(score=0.9))
+    said = answer(voice(2.0))
+    alone, both = [len(said.samples)], [len(said.samples), len(said.before)]
+    for key, parts in (("foreign-words", []), ("whisper", alone), ("high-pitch", both)):
+        measured.clear()
+        taken = Taken(said)
+        judges._compliance(question(key), said, taken, PHONE)
+        assert measured == parts, key
+        assert not judges._done(question(key), taken, PHONE, 0.5) or key == "foreign-words"
+        assert measured == parts, "nothing is measured twice"
+
+
+def test_too_little_sound_is_not_read() -> None:
+    judges = Judges(None, EXACT, words=lambda samples, put: pytest.fail("nothing stands out of it"))
+    assert judges._heard(np.zeros(16000, np.int16), question("foreign-words")) == Heard(reason="too-short")

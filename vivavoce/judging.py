@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -19,7 +20,8 @@ from challenges.answer import Answer
 from challenges.catalogue import CATALOGUE, Line
 from challenges.content import Question
 from challenges.fusion import DONE_TASK, FAILED_TASK, Judgement
-from challenges.verifiers import Compliance, verify
+from challenges.track import sounding_s
+from challenges.verifiers import MIN_ACTIVE_S, RELATIVE, Compliance, verify
 from challenges.words import Heard
 from engine.policy import Calibration, RunningScore
 
@@ -50,9 +52,32 @@ class Detector(Protocol):
     def step(self, audio: Samples, state: Any) -> tuple[NDArray[np.float32], Any]: ...
 
 
-Pair = tuple["Measures | None", "Measures | None"]  # of the answer and of the speech before
 Same = Callable[[Samples, Samples], float | None]  # (speech before, answer) -> log-likelihood ratio of one voice
 Words = Callable[[Samples, Question], Heard]
+
+
+class Taken:
+    """What is measured of an answer and of the speech before it, each when it is first asked for: it costs."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+
+    @cached_property
+    def answer(self) -> Measures | None:
+        from challenges.measures import measure  # numpy and the pitch detector, an extra
+
+        return measure(self._answer.samples)
+
+    @cached_property
+    def before(self) -> Measures | None:
+        from challenges.measures import measure
+
+        return measure(self._answer.before)
+
+    def verified(self, question: Question, line: Line, words: Heard | None = None) -> Compliance:
+        verifier = question.challenge.verifier
+        answer = None if verifier in UNPITCHED else self.answer
+        return verify(question, answer, self.before if verifier in RELATIVE else None, line, words)
 
 
 @dataclass(frozen=True)
@@ -77,37 +102,29 @@ class Judges:
         soft = loudness(answer.before) - loudness(answer.samples) > NOBODY_DB
         if soft and (question.challenge.key not in MAY_BE_SOFT or _of_the_room(answer)):
             return _nothing(baseline)
-        pair = self._measured(answer)
-        compliance = self._compliance(question, answer, pair, line)
+        taken = Taken(answer)
+        compliance = self._compliance(question, answer, taken, line)
         if soft:  # or the room, or somebody in it: a task done is one, anything else is nothing
             done = compliance.score is not None and compliance.score >= DONE_TASK
             return Judgement(compliance.score, None, baseline, None) if done else _nothing(baseline)
         undone = compliance.score is None or compliance.score < FAILED_TASK
-        if undone and any(self._done(earlier, pair, line, DONE_TASK) for earlier in unanswered):
+        if undone and any(self._done(earlier, taken, line, DONE_TASK) for earlier in unanswered):
             return Judgement(None, None, baseline, None, ("late",))
         reasons = ("line-limited",) if compliance.reason == "line-limited" else ()
         if compliance.score is None and not reasons:
             reasons = ("cannot-tell",)
         realism, identity = self._answer_realism(question, answer.samples), self._identity(question, answer)
-        another = undone and any(self._done(other, pair, line, SURE) for other in _others(question))
+        another = undone and any(self._done(other, taken, line, SURE) for other in _others(question))
         return Judgement(compliance.score, realism, baseline, identity, reasons, another)
 
-    def _measured(self, answer: Answer) -> Pair:
-        if not self.measuring:
-            return None, None
-        from challenges.measures import measure  # numpy and the pitch detector, an extra
-
-        return measure(answer.samples), measure(answer.before)
-
-    def _compliance(self, question: Question, answer: Answer, pair: Pair, line: Line) -> Compliance:
+    def _compliance(self, question: Question, answer: Answer, taken: Taken, line: Line) -> Compliance:
         if not self.measuring:
             return Compliance(None, "not-measured")
-        return verify(question, *pair, line, self._heard(answer.samples, question))
+        return taken.verified(question, line, self._heard(answer.samples, question))
 
-    @staticmethod
-    def _done(question: Question, pair: Pair, line: Line, least: float) -> bool:
+    def _done(self, question: Question, taken: Taken, line: Line, least: float) -> bool:
         """Whether the answer does what that question asks, as far as the manner goes."""
-        return (verify(question, *pair, line).score or 0.0) >= least
+        return self.measuring and (taken.verified(question, line).score or 0.0) >= least
 
     def _answer_realism(self, question: Question, samples: Samples) -> float | None:
         if question.challenge.verifier in UNLIKE_SPEECH:
@@ -120,7 +137,7 @@ class Judges:
         challenge = question.challenge
         if self.words is None or (challenge.verifier != "words" and "words" not in challenge.parameters):
             return None
-        return self.words(samples, question)
+        return self.words(samples, question) if sounding_s(samples) >= MIN_ACTIVE_S else Heard(reason="too-short")
 
     def _realism(self, samples: Samples) -> float | None:
         """The detector's evidence on the answer alone, from a fresh state; None when there is too little sound."""
@@ -152,6 +169,7 @@ class Judges:
         return self.same(answer.before, answer.samples)
 
 
+UNPITCHED = frozenset({"words", "unmeasured"})  # their verifiers look at no measure of the voice
 UNLIKE_SPEECH = frozenset({"bursts", "melody"})  # claps and song: the detector has learned from speech
 
 

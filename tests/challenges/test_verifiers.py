@@ -66,7 +66,7 @@ def test_cannot_tell_says_why(key, answer, before, line, reason) -> None:
 
 
 def test_spoken_words_are_the_recogniser_s_affair() -> None:
-    found = verify(question("foreign-words"), PLAIN, PLAIN, PHONE, Heard(score=0.9))
+    found = verify(question("foreign-words"), None, None, PHONE, Heard(score=0.9))
     assert found.score == 0.9
     assert verify(question("foreign-words"), PLAIN, PLAIN, PHONE, Heard(reason="language")).reason == "language"
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from models.corpus import Clip
-from models.identity.embed import DEFAULT_WEIGHTS, RATE, VoiceEmbedder, Worth, net_speech
+from models.identity.embed import DEFAULT_WEIGHTS, MOST_WINDOWS, RATE, STEP, WINDOW, VoiceEmbedder, Worth, net_speech, windows
 from models.identity.net import VoiceNet, mel_bank
 from models.identity.ship import line, ship
 from models.identity.space import fit
@@ -211,3 +211,13 @@ def test_a_line_is_the_log_likelihood_ratio_of_two_bells() -> None:
     slope, offset = line(rng.normal(1, 1, 20000), rng.normal(-1, 1, 20000))  # true: 2 x + 0
     assert slope == pytest.approx(2, abs=0.1)
     assert offset == pytest.approx(0, abs=0.1)
+
+
+def test_long_speech_is_looked_at_in_a_few_windows_from_end_to_end() -> None:
+    short, long = np.arange(WINDOW + 2 * STEP, dtype=np.int16), np.arange(30000, dtype=np.int16)
+    assert [int(row[0]) for row in windows(short)] == [0, STEP, 2 * STEP]
+    many = windows(np.resize(long, 10 * RATE))
+    assert many.shape == (MOST_WINDOWS, WINDOW)
+    starts = [int(row[0]) for row in windows(long)]
+    assert starts[-1] == len(long) - WINDOW, "the end is heard"
+    assert windows(short[:500]).shape == (1, WINDOW)

@@ -13,7 +13,7 @@ pytest.importorskip("pyworld", reason="copy-synthesis needs the extra 'train'")
 
 from models.copies import DEV_PLAN, MORE_PLAN, TRAIN_PLAN, active_level, copy_speech, rounding_step
 from models.corpus import Clip
-from models.harmonic_vocoder import BREATH, HARMONICS, VOICED, PitchedMel, excitation
+from models.harmonic_vocoder import BREATH, HARMONICS, VOICED, PitchedMel, excitation, loudness
 from models.neural_vocoder import VocoderConfig
 from models.own_vocoder import OwnVocoder, Voices, disturbed, features
 from models.token_vocoder import TokenVocoder, quantised
@@ -306,3 +306,9 @@ def test_a_pitched_mel_ends_with_the_pitch() -> None:
 def test_the_command_offers_every_kind() -> None:
     assert OFFERED == tuple(KINDS) == tuple(SHAPES)
     assert all(shape.kind == kind for kind, shape in SHAPES.items())
+
+
+def test_the_source_is_as_loud_as_the_voice() -> None:
+    mel = PitchedMel(1024, 160, 80)(torch.randn(1, 3200, generator=torch.Generator().manual_seed(0)) * 0.1)[:, :-1]
+    assert loudness(mel + np.log(2.0)) == pytest.approx(2 * loudness(mel))
+    assert 0.1 < float(loudness(mel).mean()) < 10
