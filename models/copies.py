@@ -46,15 +46,15 @@ class CopyPlan:
 TRAIN_PLAN = CopyPlan(
     {
         "lpc": 1e9, "mel-smooth": 1e9, "world": 1e9, "hifigan": 62.0, "sinusoidal": 60.0, "hifigan-convert": 62.0,
-        "istft": 1e9, "istft-convert": 1e9, "waves": 1e9, "waves-convert": 60.0, "tokens": 1e9, "tokens-convert": 60.0,
-        "harmonics": 1e9, "harmonics-convert": 60.0,
+        "istft": 1e9, "istft-convert": 1e9, "waves": 70.0, "waves-convert": 40.0, "tokens": 1e9, "tokens-convert": 60.0,
+        "harmonics": 70.0, "harmonics-convert": 40.0,
     }
 )  # fmt: skip
 MORE_PLAN = CopyPlan(  # of real speech from outside the corpus
     {
         "lpc": 1e9, "mel-smooth": 1e9, "world": 1e9, "hifigan-convert": 60.0, "sinusoidal": 50.0, "hifigan": 32.0,
-        "istft": 50.0, "istft-convert": 50.0, "waves": 50.0, "waves-convert": 30.0, "tokens": 50.0, "tokens-convert": 30.0,
-        "harmonics": 50.0, "harmonics-convert": 30.0,
+        "istft": 50.0, "istft-convert": 50.0, "waves": 30.0, "waves-convert": 20.0, "tokens": 50.0, "tokens-convert": 30.0,
+        "harmonics": 30.0, "harmonics-convert": 20.0,
     }
 )  # fmt: skip
 DEV_PLAN = CopyPlan(
