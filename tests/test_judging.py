@@ -146,3 +146,23 @@ def test_only_what_a_task_is_told_by_is_measured(monkeypatch: pytest.MonkeyPatch
 def test_too_little_sound_is_not_read() -> None:
     judges = Judges(None, EXACT, words=lambda samples, put: pytest.fail("nothing stands out of it"))
     assert judges._heard(np.zeros(16000, np.int16), question("foreign-words")) == Heard(reason="too-short")
+
+
+def test_words_are_read_only_where_they_can_take_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def words(samples: np.ndarray, put: Question) -> Heard:
+        read.append(put.challenge.key)
+        return Heard(score=0.0)
+
+    manner = {"score": 0.9}
+    monkeypatch.setattr(Taken, "answer", None)
+    monkeypatch.setattr(Taken, "before", None)
+    monkeypatch.setattr(judging, "verify", lambda *put: Compliance(manner["score"] * (0.3 if put[4:] and put[4] else 1)))
+    judges = Judges(None, EXACT, words=words)
+    loud = question("speak-loudly")
+    assert judges._compliance(loud, answer(voice()), Taken(answer(voice())), PHONE).score == pytest.approx(0.27)
+    assert read == ["speak-loudly"]
+    manner["score"] = 0.1
+    assert judges._compliance(loud, answer(voice()), Taken(answer(voice())), PHONE).score == pytest.approx(0.1)
+    assert read == ["speak-loudly"], "not done is not done, with whatever words"

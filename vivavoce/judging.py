@@ -120,6 +120,10 @@ class Judges:
     def _compliance(self, question: Question, answer: Answer, taken: Taken, line: Line) -> Compliance:
         if not self.measuring:
             return Compliance(None, "not-measured")
+        if question.challenge.verifier != "words":  # the words can only take away from a manner: reading costs most of all
+            manner = taken.verified(question, line)
+            if manner.score is None or manner.score < FAILED_TASK:
+                return manner
         return taken.verified(question, line, self._heard(answer.samples, question))
 
     def _done(self, question: Question, taken: Taken, line: Line, least: float) -> bool:

@@ -1,0 +1,35 @@
+"""What a judgement costs is told for every challenge, and as a program can read it."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from challenges.catalogue import CATALOGUE
+from vivavoce import measure_judging
+from vivavoce.measure_judging import BEFORE_S, RATE, main, speech, table
+
+
+def test_answers_are_speech_from_end_to_end() -> None:
+    said = speech(30.0)
+    assert said.dtype == np.int16
+    assert len(said) == 30 * RATE
+    assert np.percentile(np.abs(said.reshape(-1, RATE)).max(axis=1), 10) > 300
+
+
+def test_every_challenge_is_judged_at_every_length(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("swift_f0", reason="measuring needs the extra 'examine'")
+    monkeypatch.setattr(measure_judging, "LENGTHS_S", (1.0, 2.0))
+    assert main(["--json", "--runs", "1"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert list(found) == ["1 s", "2 s"]
+    for costs in found.values():
+        assert costs.keys() == CATALOGUE.keys()
+    assert found["2 s"]["high-pitch"] > 0, f"{BEFORE_S} s before it are measured too"
+
+
+def test_the_table_ends_with_the_dearest() -> None:
+    lines = table({"5 s": {"clap": 2.0, "sing": 1.0}, "10 s": {"clap": 4.0, "sing": 3.0}}).splitlines()
+    assert [line.split() for line in lines[1:]] == [["sing", "1", "3"], ["clap", "2", "4"]]
