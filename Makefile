@@ -66,8 +66,8 @@ weights: $(READY)
 	[ -f $(WORLDS)/manifest.csv ] || $(BIN)/vivavoce data worlds $(WORLDS)
 	for n in 3 4; do $(TRAIN) models/recipes/teacher-$$n.toml --more $(WORLDS) --run runs/teacher-$$n || exit 1; done
 	$(BIN)/vivavoce train-vocoder --corpus $(CORPUS) --more $(WORLDS) --run runs/vocoder $(OWN)
-	$(TRAIN) models/recipes/teacher-5.toml --more $(WORLDS) --run runs/teacher-5
-	$(TRAIN) models/recipes/student.toml --more $(WORLDS) --run runs/student --out models/weights/vivavoce-1.onnx
+	$(TRAIN) models/recipes/teacher-5.toml --more $(WORLDS) --own-vocoder runs/vocoder --run runs/teacher-5
+	$(TRAIN) models/recipes/student.toml --more $(WORLDS) --own-vocoder runs/vocoder --run runs/student --out models/weights/vivavoce-1.onnx
 	$(MAKE) int8
 
 int8: $(READY)
