@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from models.neural_vocoder import LogMel, VocoderConfig
 from models.vocoders import FRAME_MS, RATE, pitch
-from models.wave_vocoder import SLOPE, WaveVocoder
+from models.wave_vocoder import WaveVocoder
 
 HARMONICS = 8
 TYPICAL = 3.0  # root mean square of mel magnitudes over a voice at the training's level
@@ -59,11 +59,8 @@ class HarmonicVocoder(WaveVocoder):
         source = self.blend(excitation(mel[:, -1].float(), self.config.hop)) * loud
         x = self.enter(mel[:, :-1])
         for stage, heard in zip(self.stages, self.sources, strict=True):
-            assert isinstance(stage, nn.Sequential)
-            up = stage[1](stage[0](x))
-            x = stage[2](up + heard(source)[:, :, : up.shape[2]])
-        wave: Tensor = self.leave(nn.functional.leaky_relu(x, SLOPE)).tanh().float()
-        return wave[:, 0, self.config.hop // 2 :][:, : (mel.shape[2] - 1) * self.config.hop]
+            x = stage(x, heard(source))
+        return self.finished(x, mel.shape[2])
 
 
 def loudness(mel: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from models.copies import active_level
 from models.corpus import Clip, read_audio, resample
 from models.neural_vocoder import VocoderConfig
 from models.own_vocoder import LEVEL, VOICES, collect_voices
-from models.vocoder_kinds import build_vocoder, same_shape
+from models.vocoder_kinds import build_vocoder
 from models.vocoder_losses import Discriminators, SpectralDistance, fooled, matching, told_apart
 from models.vocoders import RATE
 
@@ -87,10 +87,12 @@ class Speech:
         return torch.from_numpy(np.stack(rows).astype(np.float32))
 
 
-def finished(folder: Path, steps: int) -> bool:
-    """Whether a run has nothing left to do, so that no speech need be read."""
-    last = folder / "last.pt"
-    return (folder / VOICES).is_file() and last.is_file() and int(torch.load(last, weights_only=False)["step"]) >= steps
+def finished(folder: Path, config: VocoderTraining) -> bool:
+    """Whether a run of this shape has nothing left to do, so that no speech need be read."""
+    if not ((folder / VOICES).is_file() and (folder / "last.pt").is_file()):
+        return False
+    last = torch.load(folder / "last.pt", weights_only=False)
+    return VocoderConfig(**last["config"]["shape"]) == config.shape and int(last["step"]) >= config.steps
 
 
 def band_limited(wide: NDArray[np.float64]) -> bool:
@@ -222,7 +224,7 @@ class VocoderTrainer:
     def resume(self, path: Path) -> None:
         """Go on from a checkpoint. ValueError when it belongs to a vocoder of another shape."""
         found = torch.load(path, map_location="cpu", weights_only=False)
-        if not same_shape(found["config"]["shape"], self.config.shape):
+        if VocoderConfig(**found["config"]["shape"]) != self.config.shape:
             raise ValueError(f"{path} holds a vocoder of another shape; train into an empty folder")
         for name in ("vocoder", "judges", "optimizer", "judge_optimizer"):
             getattr(self, name).load_state_dict(found[name])

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -42,8 +40,3 @@ def load_snapshot(path: Path) -> AnyVocoder:
     vocoder = build_vocoder(VocoderConfig(**found["shape"]))
     vocoder.load_state_dict(found["vocoder"])
     return vocoder.eval()
-
-
-def same_shape(kept: Mapping[str, Any], shape: VocoderConfig) -> bool:
-    """Whether a kept shape is this one; what an older file does not name is as it was before it could be named."""
-    return asdict(VocoderConfig(**kept)) == asdict(shape)

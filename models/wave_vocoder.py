@@ -6,6 +6,8 @@ synthesis", NeurIPS 2020), narrower: its copies carry what upsampling by transpo
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor, nn
 
 from models.neural_vocoder import LogMel, VocoderConfig
@@ -30,15 +32,31 @@ class Residual(nn.Module):
         return x + y
 
 
+class Stage(nn.Module):
+    """Up by `stride`, perhaps with something beside it added, then the mean of residual blocks of several kernels."""
+
+    def __init__(self, width: int, narrower: int, stride: int, kernels: tuple[int, ...]) -> None:
+        super().__init__()
+        pad = (stride + 1) // 2
+        self.up = nn.ConvTranspose1d(width, narrower, 2 * stride, stride, padding=pad, output_padding=stride % 2)
+        pairs = zip(kernels, DILATIONS, strict=True)
+        self.blocks = nn.ModuleList(Residual(narrower, kernel, dilations) for kernel, dilations in pairs)
+
+    def forward(self, x: Tensor, beside: Tensor | None = None) -> Tensor:
+        x = self.up(nn.functional.leaky_relu(x, SLOPE))
+        if beside is not None:
+            x = x + beside[:, :, : x.shape[2]]
+        made = [block(x) for block in self.blocks]
+        out: Tensor = sum(made[1:], made[0]) / len(made)
+        return out
+
+
 class WaveVocoder(nn.Module):
     """Log-mels [B, bands, frames] to waves [B, (frames - 1) * hop]. ValueError when the strides do not make up the hop."""
 
     def __init__(self, config: VocoderConfig) -> None:
         super().__init__()
-        made = 1
-        for stride in config.strides:
-            made *= stride
-        if made != config.hop:
+        if (made := math.prod(config.strides)) != config.hop:
             raise ValueError(f"strides {config.strides} make {made} samples a frame, the hop is {config.hop}")
         self.config = config
         self.log_mel = LogMel(config.fft, config.hop, config.bands)
@@ -46,7 +64,7 @@ class WaveVocoder(nn.Module):
         stages: list[nn.Module] = []
         width = config.width
         for stride in config.strides:
-            stages.append(_stage(width, max(8, width // 2), stride, config.kernels))
+            stages.append(Stage(width, max(8, width // 2), stride, config.kernels))
             width = max(8, width // 2)
         self.stages = nn.ModuleList(stages)
         self.leave = nn.Conv1d(width, 1, 7, padding=3)
@@ -55,26 +73,9 @@ class WaveVocoder(nn.Module):
         x = self.enter(mel)
         for stage in self.stages:
             x = stage(x)
+        return self.finished(x, mel.shape[2])
+
+    def finished(self, x: Tensor, frames: int) -> Tensor:
+        """Samples from the last stage's channels; a frame's hop lies around it, so half of the first is nobody's."""
         wave: Tensor = self.leave(nn.functional.leaky_relu(x, SLOPE)).tanh().float()
-        return wave[:, 0, self.config.hop // 2 :][:, : (mel.shape[2] - 1) * self.config.hop]
-
-
-class _Mean(nn.Module):
-    """The mean of what several blocks make of the same input."""
-
-    def __init__(self, blocks: list[Residual]) -> None:
-        super().__init__()
-        self.blocks = nn.ModuleList(blocks)
-
-    def forward(self, x: Tensor) -> Tensor:
-        made = [block(x) for block in self.blocks]
-        out: Tensor = sum(made[1:], made[0]) / len(made)
-        return out
-
-
-def _stage(width: int, narrower: int, stride: int, kernels: tuple[int, ...]) -> nn.Module:
-    """Up by `stride`, then residual blocks of several kernels side by side."""
-    pad = (stride + 1) // 2
-    up = nn.ConvTranspose1d(width, narrower, 2 * stride, stride, padding=pad, output_padding=stride % 2)
-    blocks = [Residual(narrower, kernel, dilations) for kernel, dilations in zip(kernels, DILATIONS, strict=True)]
-    return nn.Sequential(nn.LeakyReLU(SLOPE), up, _Mean(blocks))
+        return wave[:, 0, self.config.hop // 2 :][:, : (frames - 1) * self.config.hop]

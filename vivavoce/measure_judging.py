@@ -1,7 +1,7 @@
 """What does judging one answer cost? Processor time per challenge, for answers that are speech from end to end.
 
 The answers are the people of the bundled samples, who talk on and do no task: pauses would only make it cheaper.
-`python -m vivavoce.measure_judging` prints a table, with `--json` one JSON object; nothing but the package is needed.
+`python -m vivavoce.measure_judging` prints a table, with `--json` one JSON object (extra `examine`).
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from functools import partial
 import numpy as np
 
 from challenges.answer import Answer
-from challenges.catalogue import CATALOGUE
+from challenges.catalogue import CATALOGUE, Line
 from challenges.content import draw
 from connectors.g711 import decode_mu_law
 from engine.audio import Samples
 from engine.config import load_settings
 from models.identity.embed import net_speech
 from vivavoce import service_model
-from vivavoce.compliance_trials import CARRIES_ALL
-from vivavoce.judging import Judges
+from vivavoce.judging import Judges, available
 from vivavoce.samples import SAMPLES, mu_law
 from vivavoce.service_examination import judges as everything
 
 RATE = 8000
 BEFORE_S = 4.0  # of the caller's plain speech that is kept to compare with
 LENGTHS_S = (5.0, 10.0)
+CARRIES_ALL = Line(wideband=True, noise_suppressed=False, dtx=False)  # every challenge is judged in earnest
 
 
 def speech(seconds: float) -> Samples:
@@ -65,6 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--runs", type=int, default=5, metavar="N", help="runs to take the median of (default: %(default)s)")
     args = parser.parse_args(argv)
+    if not available():
+        parser.error("nothing measures an answer: install the extra with pip install 'vivavoce[examine]'")
     settings = load_settings(None, os.environ, [])
     model = service_model.load(settings)
     judges = everything(model, service_model.call_config(settings, model.info).policy.calibration)

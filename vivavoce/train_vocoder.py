@@ -12,6 +12,7 @@ from vivavoce.train import default_folder
 
 HELP = "train a vocoder whose copies the detector learns from (extra: train)"
 KINDS = ("istft", "waves", "tokens", "harmonics")  # of models/vocoder_kinds.py, which needs torch
+RUN = "runs/vocoder"
 EPILOG = """\
 A small vocoder learns from the real speech of split train, in half an hour on one core: istft is a Vocos, which tells a
 spectrum; waves a HiFi-GAN, which makes the samples; harmonics one that is given the pitch, as in voice changers; tokens
@@ -33,8 +34,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="a further folder of real speech with a manifest (see data worlds); may be repeated",
     )  # fmt: skip
     add(
-        "--run", type=Path, default=Path("runs/vocoder"), metavar="DIR",
-        help="snapshots, voices and the checkpoint (default: %(default)s)",
+        "--run", type=Path, default=None, metavar="DIR",
+        help=f"snapshots, voices and the checkpoint (default: {RUN}, of another kind than {KINDS[0]} {RUN}-KIND)",
     )  # fmt: skip
     add("--kind", choices=KINDS, default=KINDS[0], help="kind of vocoder (default: %(default)s)")
     add("--steps", type=int, default=None, metavar="N", help="training steps (default: 7000)")
@@ -54,11 +55,12 @@ def run(args: argparse.Namespace) -> int:
     from models.vocoders import RATE
 
     config = VocoderTraining(seed=args.seed, threads=args.threads, shape=SHAPES[args.kind]).shortened(args.steps)
-    if finished(args.run, config.steps):
-        print(f"{args.run}: finished before")
+    folder = args.run or Path(RUN if args.kind == KINDS[0] else f"{RUN}-{args.kind}")
+    if finished(folder, config):
+        print(f"{folder}: finished before")
         return 0
     clips = [clip for folder in (args.corpus, *args.more) for clip in read_corpus(folder, ["train"])]
     speech = Speech(clips, int(config.crop_s * RATE), config.limited)
-    snapshots = VocoderTrainer(config, speech, args.run).run()
-    print(f"{args.run}: {len(snapshots)} snapshots")
+    snapshots = VocoderTrainer(config, speech, folder).run()
+    print(f"{folder}: {len(snapshots)} snapshots")
     return 0

@@ -106,9 +106,10 @@ def test_another_shape_is_not_gone_on_with(run: Path, tmp_path: Path) -> None:
 
 
 def test_finished_only_with_all_steps_and_voices(run: Path, tmp_path: Path) -> None:
-    assert finished(run, 6)
-    assert not finished(run, 7)
-    assert not finished(tmp_path, 6)
+    assert finished(run, TINY)
+    assert not finished(run, replace(TINY, steps=7))
+    assert not finished(run, replace(TINY, shape=SMALL["waves"])), "another kind is another run"
+    assert not finished(tmp_path, TINY)
 
 
 def test_training_brings_copies_nearer(tmp_path: Path) -> None:
@@ -273,12 +274,12 @@ def test_the_command_trains_and_then_has_nothing_to_do(tmp_path: Path, capsys: p
     assert main([*command[:-1], "0"]) == 2
 
 
-def test_the_command_trains_the_kind_that_was_named(tmp_path: Path) -> None:
+def test_the_command_trains_the_kind_that_was_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_wav(tmp_path / "a.wav", voice(1.5))
     (tmp_path / "manifest.csv").write_text("path,split,label\na.wav,train,bonafide\n")
-    command = ["train-vocoder", "--corpus", str(tmp_path), "--run", str(tmp_path / "run"), "--steps", "1", "--kind", "waves"]
-    assert main(command) == 0
-    assert load_snapshot(tmp_path / "run/snapshot-000001.pt").config == SHAPES["waves"]
+    monkeypatch.chdir(tmp_path)
+    assert main(["train-vocoder", "--corpus", str(tmp_path), "--steps", "1", "--kind", "waves"]) == 0
+    assert load_snapshot(tmp_path / "runs/vocoder-waves/snapshot-000001.pt").config == SHAPES["waves"]
 
 
 def test_the_source_has_the_harmonics_of_its_pitch_and_noise_elsewhere() -> None:
