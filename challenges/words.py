@@ -4,7 +4,8 @@ pocketsphinx (BSD; its package ships an English model of 7 MB) reads the answer 
 others that might as well have been drawn, and of silence: the drawn words that it read in their order count, and words
 read beside them count against the answer, for a long speech holds any six digits in some order. A second reading lays the
 drawn words alone over the answer, where each may be left out at a price: that finds words which an accent or the noise
-made a little more like others. Other languages have no model in the package: there the answer is "cannot tell".
+made a little more like others; it is left out where the first has decided. Other languages have no model in the
+package: there the answer is "cannot tell".
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ NOISY_DB = 6.0  # between the loud and the quiet blocks of an answer; below it n
 SILENT_DBFS = -55.0  # nothing stands out of silence either, but that is an answer: none
 BLOCK = 160  # samples: 20 ms
 SKIP = 1e-8  # probability of leaving out a drawn word in the second reading
+HOPELESS = 0.35  # a score of words not spoken: no second reading where even the best could not lift it over that
 WEIGHTS = (5.7, 3.3, -4.8)  # of agreement and share laid over, and the constant: logistic regression, both sides weighed alike
 SETTINGS: Mapping[str, Any] = {  # no lattice pass, narrower beams, and of the Gaussians the two nearest, sought every other
     "lm": None, "samprate": 16000, "loglevel": "FATAL", "bestpath": False, "wip": 0.3,  # frame: under half the cost, as right
@@ -75,8 +77,8 @@ class Recogniser:
                     return Heard(reason="unknown-word")
                 features = np.ascontiguousarray(cepstra(samples), "<f4").tobytes()
                 read = _read(decoder, features, any_of(sorted(known)))
-                whole = read == tuple(words)  # all that was drawn and nothing else: laid over it, they could but fit
-                laid = read if whole else _read(decoder, features, one_after_the_other(words))
+                decided = read == tuple(words) or score(words, read, words) < HOPELESS
+                laid = in_order(words, read) if decided else _read(decoder, features, one_after_the_other(words))
         except ImportError:
             return Heard(reason="no-recogniser")
         found = in_order(words, read)

@@ -1,6 +1,7 @@
 """What does judging one answer cost? Processor time per challenge, for answers that are speech from end to end.
 
-The answers are the people of the bundled samples, who talk on and do no task: pauses would only make it cheaper.
+The answers are the people of the bundled samples, who talk on and do no task: pauses would only make it cheaper. What
+it costs where the task counts as done ("done") is more for challenges whose words are read only then.
 `python -m vivavoce.measure_judging` prints a table, with `--json` one JSON object (extra `examine`).
 """
 
@@ -14,13 +15,14 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
 from challenges.answer import Answer
 from challenges.catalogue import CATALOGUE, Line
-from challenges.content import draw
+from challenges.content import Question, draw
 from connectors.g711 import decode_mu_law
 from engine.audio import Samples
 from engine.config import load_settings
@@ -42,12 +44,21 @@ def speech(seconds: float) -> Samples:
     return np.resize(net_speech(np.concatenate(people)), round(seconds * RATE))
 
 
-def costs(judges: Judges, seconds: float, runs: int = 5) -> dict[str, float]:
+def costs(judges: Judges, seconds: float, runs: int = 5, *, done: bool = False) -> dict[str, float]:
     """Milliseconds of one core per challenge, medians over `runs`, for answers of so many seconds."""
     said, before = speech(BEFORE_S + seconds), round(BEFORE_S * RATE)
     answer = Answer(said[before:], 2.0, 0.0, said[:before])
     asked = {key: draw(challenge, "en", random.Random(1), 0.0) for key, challenge in CATALOGUE.items()}
+    if done:
+        asked = {key: taken_for_done(one) for key, one in asked.items()}
     return {key: _median_ms(partial(judges.judge, one, answer, 0.0, CARRIES_ALL), runs) for key, one in asked.items()}
+
+
+def taken_for_done(question: Question) -> Question:
+    """The same question, whose verifier finds the manner in any answer."""
+    challenge = question.challenge
+    parameters = {name: 30.0 if name == "bias" else value for name, value in challenge.parameters.items()}
+    return replace(question, challenge=replace(challenge, parameters=parameters))
 
 
 def _median_ms(judge: Callable[[], object], runs: int) -> float:
@@ -70,7 +81,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings = load_settings(None, os.environ, [])
     model = service_model.load(settings)
     judges = everything(model, service_model.call_config(settings, model.info).policy.calibration)
-    found = {f"{seconds:g} s": costs(judges, seconds, args.runs) for seconds in LENGTHS_S}
+    found = {
+        f"{seconds:g} s{', done' * done}": costs(judges, seconds, args.runs, done=done)
+        for seconds in LENGTHS_S
+        for done in (False, True)
+    }
     print(json.dumps(found) if args.json else table(found))
     return 0
 
@@ -78,9 +93,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def table(found: dict[str, dict[str, float]]) -> str:
     """A line per challenge, the dearest last."""
     longest = list(found)[-1]
-    lines = [f"{'ms of one core':24}" + "".join(f"{length:>8}" for length in found)]
+    lines = [f"{'ms of one core':24}" + "".join(f"{length:>12}" for length in found)]
     for key in sorted(found[longest], key=found[longest].__getitem__):
-        lines.append(f"{key:24}" + "".join(f"{costs[key]:8.0f}" for costs in found.values()))
+        lines.append(f"{key:24}" + "".join(f"{costs[key]:12.0f}" for costs in found.values()))
     return "\n".join(lines)
 
 

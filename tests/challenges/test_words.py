@@ -94,6 +94,25 @@ def test_what_cannot_be_told_says_why() -> None:
     assert said_nothing.score < 0.05
 
 
+def test_a_hopeless_reading_and_a_whole_one_are_not_read_again(recogniser: Recogniser, monkeypatch: pytest.MonkeyPatch) -> None:
+    others = " ".join(f"word{i}" for i in range(12))
+    readings = {"": 1, others: 1, " ".join(WORDS): 1, "river table window": 2}
+    for first, times in readings.items():
+        seen: list[object] = []
+
+        def read(
+            decoder: object, features: bytes, grammar: object, said: str = first, seen: list[object] = seen
+        ) -> tuple[str, ...]:
+            seen.append(grammar)
+            return tuple(said.split()) if len(seen) == 1 else WORDS
+
+        monkeypatch.setattr(words, "_read", read)
+        found = recogniser.heard(noise(2.0, 3000.0) * np.linspace(0.1, 1, 16000) ** 3 // 1, WORDS, ())
+        assert len(seen) == times, first
+        assert found.score is not None
+        assert (found.score < 0.35) == (first in ("", others))
+
+
 def test_without_the_extra_it_cannot_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pocketsphinx", None)
     speech = np.concatenate([noise(1, 20), noise(1, 3000), noise(1, 20)])
