@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.features import FFT, HOP, TAIL, WINDOW, BandFeatures, decay_matrix, steps_of
+from models.features import FFT, HOP, LINES_HOP, LINES_WINDOW, WINDOW, BandFeatures, Features, decay_matrix, steps_of
 
 SUBSAMPLING = 4  # 10 ms feature frames to one 40 ms frame of the model
 FRAME_SAMPLES = HOP * SUBSAMPLING
@@ -30,6 +30,7 @@ class ModelConfig:
     """The shape of a model. `vivavoce train` writes it beside the weights."""
 
     bands: int = 120
+    lines: bool = False  # the lines of the voice beside the bands, as many
     mean_s: float = 2.0  # time constant of the front end's running mean
     channels: tuple[int, int] = (16, 32)  # of the two convolutions over time and bands
     width: int = 144
@@ -53,9 +54,9 @@ class BlockState(NamedTuple):
 class ModelState(NamedTuple):
     """What the model remembers of a call."""
 
-    tail: Tensor  # [B, 120] samples
+    tail: Tensor  # [B, 120 or, with lines, 450] samples
     mean: Tensor  # [B, 1 + bands]
-    front: Tensor  # [B, 3, bands]: features that the two convolutions still reach
+    front: Tensor  # [B, 3, bands], with lines [B, 5, bands]: features that the two convolutions still reach, then lines
     blocks: tuple[BlockState, ...]
     statistics: Tensor  # [B, 1 + 2 * D]
 
@@ -81,18 +82,23 @@ class FrontEnd(nn.Module):
         super().__init__()
         first, second = config.channels
         self.conv1 = nn.Conv2d(1, first, 3, stride=2, padding=(0, 1))
+        self.lines = nn.Conv2d(1, first, (2, 3), stride=(1, 2), padding=(0, 1), bias=False) if config.lines else None
         self.conv2 = nn.Conv2d(first, second, 3, stride=2, padding=(0, 1))
         self.linear = nn.Linear(second * (config.bands // 4), config.width)
 
-    def forward(self, features: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
-        """features [B, 4T, bands] after past [B, 3, bands] -> rows [B * T, width] and the past of what follows.
+    def forward(self, features: Features, past: Tensor) -> tuple[Tensor, Tensor]:
+        """Features of 4T rows after past [B, 3 or 5, bands] -> rows [B * T, width] and the past of what follows.
 
         With three past rows the first convolution makes its last output of before once more: cheaper than to carry it.
+        Lines come every second row, so that theirs reaches over two of them and does not stride.
         """
-        whole = torch.cat([past, features], dim=1)
-        y = F.silu(self.conv1(whole.unsqueeze(1)))  # [B, channels, 2T + 1, bands / 2]
-        z = F.silu(self.conv2(y)).transpose(1, 2)
-        return self.linear(z.reshape(-1, self.linear.in_features)), whole[:, -3:]
+        whole = torch.cat([past[:, :3], features.bands], dim=1)
+        y, kept = self.conv1(whole.unsqueeze(1)), whole[:, -3:]  # [B, channels, 2T + 1, bands / 2]
+        if self.lines is not None and features.lines is not None:
+            lines = torch.cat([past[:, 3:], features.lines], dim=1)
+            y, kept = y + self.lines(lines.unsqueeze(1)), torch.cat([kept, lines[:, -2:]], dim=1)
+        z = F.silu(self.conv2(F.silu(y))).transpose(1, 2)
+        return self.linear(z.reshape(-1, self.linear.in_features)), kept
 
 
 class FeedForward(nn.Module):
@@ -225,7 +231,7 @@ class StreamingConformer(nn.Module):
     def __init__(self, config: ModelConfig | None = None) -> None:
         super().__init__()
         self.config = config or ModelConfig()
-        self.features = BandFeatures(self.config.bands, self.config.mean_s)
+        self.features = BandFeatures(self.config.bands, self.config.mean_s, lines=self.config.lines)
         self.front = FrontEnd(self.config)
         self.blocks = nn.ModuleList(Block(self.config) for _ in range(self.config.blocks))
         self.head = Head(self.config)
@@ -240,7 +246,8 @@ class StreamingConformer(nn.Module):
         blocks = tuple(
             BlockState(zeros(c.history, 2 * c.width // c.heads), zeros(c.kernel - 1, c.width)) for _ in range(c.blocks)
         )
-        return ModelState(zeros(TAIL), zeros(1 + c.bands), zeros(3, c.bands), blocks, zeros(1 + 2 * c.width))
+        front = zeros(5 if c.lines else 3, c.bands)
+        return ModelState(zeros(self.features.tail), zeros(1 + c.bands), front, blocks, zeros(1 + 2 * c.width))
 
     def forward(self, audio: Tensor, state: ModelState | None = None, *, last: bool = False) -> tuple[Tensor, ModelState]:
         """audio [B, n] in +-1 (or int16), n a multiple of 320 -> scores [B, n / 320] and the state after them.
@@ -250,9 +257,7 @@ class StreamingConformer(nn.Module):
         scores, _, after = self.embed(audio, state, last=last)
         return scores, after
 
-    def embed(
-        self, audio: Tensor, state: ModelState | None = None, *, last: bool = False
-    ) -> tuple[Tensor, Tensor, ModelState]:
+    def embed(self, audio: Tensor, state: ModelState | None = None, *, last: bool = False) -> tuple[Tensor, Tensor, ModelState]:
         """As forward, with the embeddings [B, T, hidden] behind the scores."""
         if state is None:
             state = self.init_state(audio.shape[0])
@@ -261,11 +266,9 @@ class StreamingConformer(nn.Module):
         x, tail, mean = self.features(audio, state.tail, state.mean)
         return self.embed_features(x, state._replace(tail=tail, mean=mean), last=last)
 
-    def embed_features(
-        self, features: Tensor, state: ModelState, *, last: bool = False
-    ) -> tuple[Tensor, Tensor, ModelState]:
-        """The model behind its front end: features [B, 4T, bands] -> scores [B, T], embeddings, state."""
-        frames = steps_of(features) // SUBSAMPLING
+    def embed_features(self, features: Features, state: ModelState, *, last: bool = False) -> tuple[Tensor, Tensor, ModelState]:
+        """The model behind its front end: features of 4T rows -> scores [B, T], embeddings, state."""
+        frames = steps_of(features.bands) // SUBSAMPLING
         x, front = self.front(features, state.front)
         blocks = []
         for block, before in zip(self.blocks, state.blocks, strict=True):
@@ -280,6 +283,9 @@ def matrix_flops(config: ModelConfig, frames: int) -> float:
     """Floating-point operations of all matrix products and convolutions for `frames` frames of one call."""
     d, (first, second), bins = config.width, config.channels, FFT // 2
     front = SUBSAMPLING * (WINDOW * bins + bins * config.bands + SUBSAMPLING * frames * (1 + config.bands))
+    if config.lines:
+        line = LINES_WINDOW // 2 * config.bands + config.bands**2 + config.bands // 2 * 6 * first
+        front += SUBSAMPLING * HOP // LINES_HOP * line
     front += 2 * (config.bands // 2) * 9 * first + (config.bands // 4) * 9 * first * second
     front += second * (config.bands // 4) * d
     size = d // config.heads

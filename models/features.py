@@ -4,6 +4,10 @@ Everything is a matrix product, so that one ONNX graph holds the whole path from
 strided slices, the Hann window folded into the transform, linear bands, a logarithm, and a causal running mean per
 band (about 2 s) that takes the channel's colour and level away.
 
+Beside them, where a model wants it, the lines of a voice: the power at every 16 Hz below 2 kHz over 75 ms, against the band
+that it lies in. The bands are too wide and their window is too short to tell one harmonic from the next, and how steady
+harmonics are, and how deep the valleys between them, is where synthesis shows.
+
 The recurrence of the running mean over T frames is written in closed form with a lower triangular matrix of decays,
 so any way of cutting a signal into chunks gives the same numbers.
 """
@@ -11,6 +15,7 @@ so any way of cutting a signal into chunks gives the same numbers.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +27,11 @@ TAIL = WINDOW - HOP  # samples of the past that the next frame needs
 FFT = 256  # the transform's length; its bins are 31.25 Hz apart
 LOW_HZ, HIGH_HZ = 60.0, 3950.0
 FLOOR = 1e-5  # power added before the logarithm: about white noise at -69 dBFS, and what a lost packet looks like
+LINES_WINDOW = 600  # samples: 75 ms; every second one of them is kept, behind a half-band filter
+LINES_HOP = 160  # samples: 20 ms
+LINES_LOW_HZ, LINES_STEP_HZ = 76.0, 16.0
+HALF_BAND = 11  # taps of that filter
+LINES_TAIL = LINES_WINDOW - LINES_HOP + HALF_BAND - 1
 PRIOR_FRAMES = 20.0  # how many frames of the learned long-term mean a call starts with
 
 
@@ -65,10 +75,85 @@ def decay_matrix(frames: int, decay: float, like: Tensor) -> tuple[Tensor, Tenso
     return inner.to(like.dtype), carried.to(like.dtype)
 
 
-class BandFeatures(nn.Module):
-    """Normalised log band energies, one row per 10 ms.
+def half_band() -> tuple[float, ...]:
+    """Low pass at a quarter of the rate, a sinc under a Kaiser window: its taps 0, 2 and 4, which are also the last ones
+    backwards. Of the others the middle is 1/2 and the rest are 0."""
+    n = torch.arange(0, HALF_BAND // 2, 2, dtype=torch.float64) - HALF_BAND // 2
+    kaiser = torch.kaiser_window(HALF_BAND, periodic=False, beta=4.0, dtype=torch.float64)[: HALF_BAND // 2 : 2]
+    taps = torch.sinc(n / 2) * kaiser
+    return tuple((taps / taps.sum() / 4).tolist())
 
-    forward(audio [B, n], tail [B, TAIL], mean [B, 1 + bands]) -> features [B, n / HOP, bands], tail, mean.
+
+class LineFeatures(nn.Module):
+    """Log power at `lines` frequencies 16 Hz apart, less the log energy of the band there; one row per 20 ms.
+
+    forward(even and odd samples [2, B, (LINES_TAIL + n) / 2], energies [B, n / HOP, bands]) -> [B, n / LINES_HOP, lines].
+    """
+
+    cosines: Tensor
+    sines: Tensor
+    near: Tensor
+
+    def __init__(self, lines: int, bands: int) -> None:
+        super().__init__()
+        half = LINES_WINDOW // 4  # of the samples that are kept
+        frequencies = LINES_LOW_HZ + LINES_STEP_HZ * torch.arange(lines, dtype=torch.float64)
+        n = torch.arange(half, dtype=torch.float64)[:, None] + 0.5 - half  # from the window's middle
+        hann = 0.5 + 0.5 * torch.cos(math.pi * n / half)
+        phase = 2 * math.pi * n * frequencies / (RATE / 2)
+        centres = torch.linspace(LOW_HZ, HIGH_HZ, bands, dtype=torch.float64)
+        near = 1 - (centres[:, None] - frequencies).abs() / float(centres[1] - centres[0])  # to the two bands beside a line
+        self.register_buffer("cosines", torch.cos(phase).mul(hann).float(), persistent=False)
+        self.register_buffer("sines", torch.sin(phase).mul(hann).float(), persistent=False)
+        self.register_buffer("near", near.clamp_min(0).float(), persistent=False)
+        self.taps = half_band()
+        self.scale = 1 / 3.0  # as that of the bands
+
+    def forward(self, phases: Tensor, energies: Tensor) -> Tensor:
+        frames = steps_of(energies) // 2
+        power = self.power(self.halved(phases, frames), frames)
+        pairs = energies.reshape(energies.shape[0], -1, 2, energies.shape[2]).mean(2)
+        return (torch.log(power + FLOOR) - torch.matmul(pairs, self.near)) * self.scale
+
+    def halved(self, phases: Tensor, frames: int) -> Tensor:
+        """Every second sample of the low-passed signal [B, n]."""
+        even, odd, last = phases[0], phases[1], HALF_BAND // 2
+        size = (LINES_WINDOW + (frames - 1) * LINES_HOP) // 2
+        out = 0.5 * odd[:, last // 2 : last // 2 + size]
+        for k, tap in enumerate(self.taps):
+            out = out + tap * (even[:, k : k + size] + even[:, last - k : last - k + size])
+        return out
+
+    def power(self, halved: Tensor, frames: int) -> Tensor:
+        """[B, n] -> [B, frames, lines]. A frame is fifteen pieces of 20 samples, its hop four.
+
+        The window is as long before its middle as after it: cosines hear only the sum of both halves, sines the difference.
+        """
+        piece = LINES_HOP // 8
+        pieces = halved.reshape(halved.shape[0], -1, piece)
+        parts = [pieces[:, k : k + 4 * frames - 3 : 4] for k in range(LINES_WINDOW // 2 // piece)]
+        frame = torch.cat(parts, dim=2)
+        before, after = frame[:, :, : LINES_WINDOW // 4], frame[:, :, LINES_WINDOW // 4 :].flip(2)
+        real, imaginary = torch.matmul(before + after, self.cosines), torch.matmul(before - after, self.sines)
+        return torch.square(real) + torch.square(imaginary)
+
+
+def phases_of(samples: Tensor) -> Tensor:
+    """[B, n] -> [2, B, n / 2]: the even samples and the odd ones."""
+    return samples.reshape(samples.shape[0], -1, 2).permute(2, 0, 1)
+
+
+class Features(NamedTuple):
+    """What the model hears, normalised."""
+
+    bands: Tensor  # [B, T, bands], one row per 10 ms
+    lines: Tensor | None  # [B, T / 2, lines], one row per 20 ms; None for a model without
+
+
+class BandFeatures(nn.Module):
+    """Normalised log band energies, one row per 10 ms, and as many lines where `lines` asks for them.
+
+    forward(audio [B, n], tail [B, self.tail], mean [B, 1 + bands]) -> features, tail, mean.
     `mean` carries the decayed sum of the frames that held sound (first column: their weight). Zeros start a call.
     """
 
@@ -76,8 +161,10 @@ class BandFeatures(nn.Module):
     sines: Tensor
     bands: Tensor
 
-    def __init__(self, bands: int, mean_s: float) -> None:
+    def __init__(self, bands: int, mean_s: float, *, lines: bool = False) -> None:
         super().__init__()
+        self.lines = LineFeatures(bands, bands) if lines else None
+        self.tail = LINES_TAIL if lines else TAIL
         cosines, sines = split_dft()
         self.register_buffer("cosines", cosines, persistent=False)
         self.register_buffer("sines", sines, persistent=False)
@@ -86,16 +173,17 @@ class BandFeatures(nn.Module):
         self.scale = 1 / 3.0  # log energies of speech spread about this much around their mean
         self.decay = math.exp(-HOP / RATE / mean_s)
 
-    def forward(self, audio: Tensor, tail: Tensor, mean: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, audio: Tensor, tail: Tensor, mean: Tensor) -> tuple[Features, Tensor, Tensor]:
         samples = torch.cat([tail, audio], dim=1)
-        energies = self.log_bands(samples, steps_of(audio) // HOP)
-        features, mean = self.normalise(energies, mean)
-        return features, samples[:, -TAIL:], mean
+        phases = phases_of(samples)
+        energies = self.log_bands(phases[:, :, (self.tail - TAIL) // 2 :], steps_of(audio) // HOP)
+        bands, mean = self.normalise(energies, mean)
+        lines = None if self.lines is None else self.lines(phases, energies)
+        return Features(bands, lines), samples[:, -self.tail :], mean
 
-    def log_bands(self, samples: Tensor, frames: int) -> Tensor:
-        """[B, TAIL + T * HOP] samples -> [B, T, bands] log energies. A frame is five half-hops of 40 samples."""
-        phases = samples.reshape(samples.shape[0], -1, 2).permute(2, 0, 1)  # [2, B, n / 2]: even samples, odd samples
-        halves = phases.reshape(2, samples.shape[0], -1, HOP // 4)
+    def log_bands(self, phases: Tensor, frames: int) -> Tensor:
+        """Even and odd samples [2, B, (TAIL + T * HOP) / 2] -> [B, T, bands] log energies. A frame is five half-hops."""
+        halves = phases.reshape(2, phases.shape[1], -1, HOP // 4)
         parts = [halves[:, :, k : k + 2 * frames - 1 : 2] for k in range(WINDOW // (HOP // 2))]
         frame = torch.cat(parts, dim=3).reshape(2, -1, WINDOW // 2)
         real, imaginary = torch.matmul(frame, self.cosines), torch.matmul(frame, self.sines)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from models.conformer import FRAME_SAMPLES, PAIRED, SUBSAMPLING, StreamingConformer
 from models.dataset import Batch
-from models.features import RATE
+from models.features import RATE, Features
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class MaskConfig:
 
     odds: float = 0.4  # share of rows with a band mask
     bands: int = 14  # widest mask, of 120 bands
+    lines: float = 0.0  # share of rows that hear no lines at all, where the model has them: they are quickly learned by heart
 
 
 def loss_of(views: Tensor, batch: Batch, config: LossConfig) -> Tensor:
@@ -84,14 +85,25 @@ def training_views(
     samples = audio.to(torch.float32) * (1 / 32768)
     features, _, _ = model.features(samples, state.tail, state.mean)
     if mask is not None:
-        features = features * torch.from_numpy(band_masks(features.shape[0], features.shape[2], mask, rng)).to(features)
-    frames = features.shape[1] // SUBSAMPLING
+        features = masked(features, mask, rng)
+    frames = features.bands.shape[1] // SUBSAMPLING
     with torch.autocast(audio.device.type, torch.bfloat16, enabled=bfloat16):
         x, _ = model.front(features, state.front)
         for block, before in zip(model.blocks, state.blocks, strict=True):
             x, _ = block(x, before, frames)
     views: Tensor = model.head(x.float(), state.statistics, frames)[0]
     return views
+
+
+def masked(features: Features, config: MaskConfig, rng: np.random.Generator) -> Features:
+    """The same with a run of bands at 0 in some rows, a run of lines in others, and all lines in a share of them."""
+    bands, lines = features
+    bands = bands * torch.from_numpy(band_masks(bands.shape[0], bands.shape[2], config, rng)).to(bands)
+    if lines is not None:
+        kept = band_masks(lines.shape[0], lines.shape[2], config, rng)
+        kept[rng.random(len(kept)) < config.lines] = 0
+        lines = lines * torch.from_numpy(kept).to(lines)
+    return Features(bands, lines)
 
 
 def band_masks(rows: int, bands: int, config: MaskConfig, rng: np.random.Generator) -> np.ndarray:

@@ -161,9 +161,7 @@ class Trainer:
     def _taught(self, audio: torch.Tensor) -> torch.Tensor:
         """The teachers' mean views [rows, frames, 2] of the same crops, unmasked."""
         with torch.no_grad():
-            views = [
-                training_views(teacher, audio, None, self.rng, bfloat16=self.config.bfloat16) for teacher in self.teachers
-            ]
+            views = [training_views(teacher, audio, None, self.rng, bfloat16=self.config.bfloat16) for teacher in self.teachers]
         return torch.stack(views).mean(0)
 
     def _average(self) -> None:
@@ -256,11 +254,18 @@ def shape_of(model: Mapping[str, Any]) -> ModelConfig:
 
 
 def begun_with(config: TrainConfig) -> StreamingConformer:
-    """The averaged weights of `config.start`. ValueError when they are of another shape than the recipe's model."""
-    start = load_averaged(Path(config.start))
-    if start.config != shape_of(config.model):
+    """The averaged weights of `config.start`; a model with lines may begin with one without, and does not hear them yet.
+    ValueError when they are of another shape than the recipe's model."""
+    start, wanted = load_averaged(Path(config.start)), shape_of(config.model)
+    if start.config == wanted:
+        return start
+    if replace(start.config, lines=True) != wanted:
         raise ValueError(f"{config.start} holds a model of another shape than this recipe's")
-    return start
+    model = StreamingConformer(wanted)
+    model.load_state_dict(start.state_dict(), strict=False)
+    assert model.front.lines is not None
+    nn.init.zeros_(model.front.lines.weight)
+    return model
 
 
 def load_averaged(path: Path) -> StreamingConformer:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from models.conformer import FRAME_SAMPLES, ModelConfig, ModelState, StreamingConformer, matrix_flops
-from models.features import HOP, WINDOW, BandFeatures
+from models.features import HOP, LINES_HOP, LINES_TAIL, LINES_WINDOW, WINDOW, BandFeatures, LineFeatures, phases_of
 
 SMALL = ModelConfig(width=48, blocks=2, heads=4, expansion=2, hidden=32)
+LINES = replace(SMALL, lines=True)
+SHAPES = {"full": ModelConfig(), "small": SMALL, "lines": LINES}
 
 
-@pytest.fixture(scope="module", params=["full", "small"])
+@pytest.fixture(scope="module", params=SHAPES)
 def model(request: pytest.FixtureRequest) -> StreamingConformer:
     torch.manual_seed(3)
-    model = StreamingConformer(SMALL if request.param == "small" else ModelConfig()).eval()
+    model = StreamingConformer(SHAPES[request.param]).eval()
     for parameter in model.parameters():  # biases by age and norms start at constants; nothing should hide behind that
         parameter.data += 0.05 * torch.randn_like(parameter)
     return model
@@ -111,7 +115,7 @@ def test_band_energies_are_those_of_a_textbook_transform() -> None:
     features = BandFeatures(40, 2.0)
     rng = np.random.default_rng(0)
     signal = rng.standard_normal(WINDOW + 4 * HOP).astype(np.float32)
-    got = features.log_bands(torch.from_numpy(signal)[None, :], 5)[0].numpy()
+    got = features.log_bands(phases_of(torch.from_numpy(signal)[None, :]), 5)[0].numpy()
     window = 0.5 - 0.5 * np.cos(2 * np.pi * (np.arange(WINDOW) + 0.5) / WINDOW)
     centres = np.linspace(60, 3950, 40)
     width = centres[1] - centres[0]
@@ -121,6 +125,48 @@ def test_band_energies_are_those_of_a_textbook_transform() -> None:
         inside = (bins >= np.floor(60 / 31.25) * 31.25) & (bins <= np.ceil(3950 / 31.25) * 31.25)
         want = [(np.maximum(0, 1 - np.abs(bins - c) / width) * power * inside).sum() for c in centres]
         np.testing.assert_allclose(got[frame], np.log(np.array(want) + 1e-5), atol=2e-3)
+
+
+def test_line_powers_are_those_of_a_textbook_transform() -> None:
+    lines = LineFeatures(120, 120)
+    rng = np.random.default_rng(0)
+    signal = rng.standard_normal(LINES_TAIL + 3 * LINES_HOP).astype(np.float32)
+    phases = phases_of(torch.from_numpy(signal)[None, :])
+    halved = lines.halved(phases, 3)[0].numpy()
+    taps = np.zeros(11)
+    taps[:5:2], taps[5], taps[6::2] = lines.taps, 0.5, lines.taps[::-1]
+    np.testing.assert_allclose(halved, np.convolve(signal, taps, "valid")[::2][: len(halved)], atol=1e-5)
+    power = lines.power(torch.from_numpy(halved)[None], 3)[0].numpy()
+    size = LINES_WINDOW // 2
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * (np.arange(size) + 0.5) / size)
+    for frame in range(3):
+        piece = halved[frame * LINES_HOP // 2 :][:size] * window
+        want = [abs((piece * np.exp(-2j * np.pi * np.arange(size) * (76 + 16 * k) / 4000)).sum()) ** 2 for k in range(120)]
+        np.testing.assert_allclose(power[frame], want, rtol=1e-3, atol=1e-3)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("hertz", "line"), [(108, 2), (508, 27), (1500, 89)])
+def test_a_tone_is_one_line(hertz: int, line: int) -> None:
+    features = BandFeatures(120, 2.0, lines=True)
+    tone = 0.1 * torch.sin(2 * torch.pi * hertz * torch.arange(8000) / 8000)[None]
+    heard, _, _ = features(tone, torch.zeros(1, features.tail), torch.zeros(1, 121))
+    assert heard.bands.shape == (1, 100, 120)
+    assert heard.lines.shape == (1, 50, 120)
+    assert heard.lines[0, -1].argmax() == line
+    assert heard.lines[0, -1, line] - heard.lines[0, -1, line + 5] > 1.0, (
+        "80 Hz away: still in the skirt of a band"
+    )
+
+
+@torch.no_grad()
+def test_a_tone_above_two_kilohertz_is_no_line() -> None:
+    lines = LineFeatures(120, 120)
+    power = []
+    for hertz in (500, 3500):  # the second would fold onto the first
+        tone = torch.sin(2 * torch.pi * hertz * torch.arange(LINES_TAIL + 160) / 8000)[None]
+        power.append(float(lines.power(lines.halved(phases_of(tone), 1), 1).max()))
+    assert power[1] < 1e-3 * power[0]
 
 
 @torch.no_grad()

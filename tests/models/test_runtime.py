@@ -48,9 +48,10 @@ def scores_of(model: OnnxModel, audio: Audio, chunk: int) -> Audio:
     return np.stack(scores, axis=1)
 
 
-def test_onnx_is_torch(tmp_path: Path) -> None:
+@pytest.mark.parametrize("lines", [False, True])
+def test_onnx_is_torch(tmp_path: Path, lines: bool) -> None:
     torch.manual_seed(1)
-    net = StreamingConformer(ModelConfig(width=96, blocks=2)).eval()
+    net = StreamingConformer(ModelConfig(width=96, blocks=2, lines=lines)).eval()
     path = tmp_path / "m.onnx"
     assert export(net, path) <= 1e-5
     assert parity(net, path, chunks=40) <= 1e-5

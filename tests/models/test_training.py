@@ -17,7 +17,8 @@ from models.channel import ChannelConfig
 from models.conformer import ModelConfig, StreamingConformer
 from models.corpus import Clip
 from models.dataset import FRAME, SPEEDS, Batch, BatchConfig, Sampler, cut, resampled, speech_frames
-from models.objective import LossConfig, MaskConfig, band_masks, frame_weights, loss_of, taught_loss, training_views
+from models.features import Features
+from models.objective import LossConfig, MaskConfig, band_masks, frame_weights, loss_of, masked, taught_loss, training_views
 from models.selection import Dev, speech_mean
 from models.store import AudioStore
 from models.train import TrainConfig, Trainer, ease_at, frame_scorer, load_averaged, load_config, rate_at, shortened
@@ -236,6 +237,29 @@ def test_a_checkpoint_of_another_shape_is_refused(store: AudioStore, tmp_path: P
         Trainer(other, sampler(store), None, tmp_path / "run").run()
     with pytest.raises(ValueError, match="another shape than this recipe's"):
         Trainer(replace(other, start=str(tmp_path / "run/last.pt")), sampler(store), None, tmp_path / "other")
+
+
+def test_a_model_with_lines_begins_as_the_one_without(store: AudioStore, tmp_path: Path) -> None:
+    Trainer(config(), sampler(store), None, tmp_path / "run").save(tmp_path / "run/last.pt")
+    start = str(tmp_path / "run/last.pt")
+    model = Trainer(config(start=start, model={**TINY, "lines": True}), sampler(store), None, tmp_path / "more").model.eval()
+    audio = torch.randn(2, 20 * FRAME) * 0.1
+    with torch.no_grad():
+        torch.testing.assert_close(model(audio)[0], load_averaged(tmp_path / "run/last.pt")(audio)[0])
+    with pytest.raises(ValueError, match="another shape than this recipe's"):
+        Trainer(config(start=start, model={**TINY, "lines": True, "width": 32}), sampler(store), None, tmp_path / "other")
+
+
+def test_lines_are_masked_apart_from_bands_and_at_times_whole() -> None:
+    heard = Features(torch.ones(400, 8, 120), torch.ones(400, 4, 120))
+    bands, lines = masked(heard, MaskConfig(odds=0.5, bands=10, lines=0.25), np.random.default_rng(0))
+    assert lines is not None
+    silent = (lines == 0).all(2).all(1)
+    assert 0.18 < silent.float().mean() < 0.32
+    assert not (bands == 0).all(2).any()
+    some = [((part == 0).any(2).any(1) & ~silent).float().mean() for part in (bands, lines)]
+    assert all(0.25 < share < 0.55 for share in some)
+    assert masked(Features(torch.ones(4, 8, 120), None), MaskConfig(), np.random.default_rng(0)).lines is None
 
 
 def test_a_shape_of_lists_is_the_shape_of_tuples(store: AudioStore, tmp_path: Path) -> None:
