@@ -101,15 +101,15 @@ class Recogniser:
 
 
 def distractors(question: Question, count: int = DISTRACTORS) -> tuple[str, ...]:
-    """Words that might as well have been drawn, by the question's nonce, and all digits where digits were."""
+    """Words that might as well have been drawn, by the question's nonce; where digits were, all digits are among them."""
     language = load(question.language)
     drawn = set(question.words)
     others = [word.lower() for word in language.words if word.lower() not in drawn]
     if question.challenge.content == "foreign-phrase":
         others = [word for word in language.foreign[question.cue].words if word not in drawn] + others
         return tuple(others[:count])
-    chosen = random.Random(question.nonce).sample(others, min(count, len(others)))
     digits = language.digits if drawn & set(language.digits) else ()
+    chosen = random.Random(question.nonce).sample(others, min(count - len(digits), len(others)))
     return tuple(dict.fromkeys([*digits, *chosen]))
 
 

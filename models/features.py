@@ -102,18 +102,18 @@ class LineFeatures(nn.Module):
         hann = 0.5 + 0.5 * torch.cos(math.pi * n / half)
         phase = 2 * math.pi * n * frequencies / (RATE / 2)
         centres = torch.linspace(LOW_HZ, HIGH_HZ, bands, dtype=torch.float64)
-        near = 1 - (centres[:, None] - frequencies).abs() / float(centres[1] - centres[0])  # to the two bands beside a line
+        near = 1 - (centres[:, None] - frequencies).abs() / float(centres[1] - centres[0])  # the two bands beside a line
+        self.scale = 1 / 3.0  # as that of the bands
         self.register_buffer("cosines", torch.cos(phase).mul(hann).float(), persistent=False)
         self.register_buffer("sines", torch.sin(phase).mul(hann).float(), persistent=False)
-        self.register_buffer("near", near.clamp_min(0).float(), persistent=False)
+        self.register_buffer("near", near.clamp_min(0).mul(self.scale / 2).float(), persistent=False)  # the mean of two rows
         self.taps = half_band()
-        self.scale = 1 / 3.0  # as that of the bands
 
     def forward(self, phases: Tensor, energies: Tensor) -> Tensor:
         frames = steps_of(energies) // 2
         power = self.power(self.halved(phases, frames), frames)
-        pairs = energies.reshape(energies.shape[0], -1, 2, energies.shape[2]).mean(2)
-        return (torch.log(power + FLOOR) - torch.matmul(pairs, self.near)) * self.scale
+        pairs = energies[:, ::2] + energies[:, 1::2]
+        return torch.log(power + FLOOR) * self.scale - torch.matmul(pairs, self.near)
 
     def halved(self, phases: Tensor, frames: int) -> Tensor:
         """Every second sample of the low-passed signal [B, n]."""

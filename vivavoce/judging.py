@@ -39,7 +39,7 @@ MAY_BE_SOFT = frozenset({"whisper", "speak-softly", "cough-whistle", "clap"})
 TELLING = ("whisper", "sing")  # done when something else was asked: plain speech is never taken for either
 SURE = 0.9  # compliance with one of them
 RATE = 8000  # Hz
-END_S = 6.0  # of an answer: so much tells whispering and song from speech, a pace, a level, and a question best of all
+END_S = 5.0  # of an answer: so much tells whispering and song from speech, a pace, a level, and a question best of all
 WHISPER_REALISM = 1.4  # the detector has learned from voiced speech: people's whispers lie so much lower
 
 

@@ -239,15 +239,20 @@ def test_a_checkpoint_of_another_shape_is_refused(store: AudioStore, tmp_path: P
         Trainer(replace(other, start=str(tmp_path / "run/last.pt")), sampler(store), None, tmp_path / "other")
 
 
-def test_a_model_with_lines_begins_as_the_one_without(store: AudioStore, tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", [{"lines": True}, {"blocks": 2}, {"lines": True, "blocks": 3}], ids=str)
+def test_a_larger_model_begins_as_the_smaller_one(store: AudioStore, tmp_path: Path, more: dict[str, int]) -> None:
     Trainer(config(), sampler(store), None, tmp_path / "run").save(tmp_path / "run/last.pt")
     start = str(tmp_path / "run/last.pt")
-    model = Trainer(config(start=start, model={**TINY, "lines": True}), sampler(store), None, tmp_path / "more").model.eval()
+    model = Trainer(config(start=start, model={**TINY, **more}), sampler(store), None, tmp_path / "more").model.eval()
     audio = torch.randn(2, 20 * FRAME) * 0.1
     with torch.no_grad():
         torch.testing.assert_close(model(audio)[0], load_averaged(tmp_path / "run/last.pt")(audio)[0])
     with pytest.raises(ValueError, match="another shape than this recipe's"):
-        Trainer(config(start=start, model={**TINY, "lines": True, "width": 32}), sampler(store), None, tmp_path / "other")
+        Trainer(config(start=start, model={**TINY, **more, "width": 32}), sampler(store), None, tmp_path / "other")
+    larger = config(model={**TINY, **more})
+    Trainer(larger, sampler(store), None, tmp_path / "larger").save(tmp_path / "larger/last.pt")
+    with pytest.raises(ValueError, match="another shape than this recipe's"):
+        Trainer(config(start=str(tmp_path / "larger/last.pt")), sampler(store), None, tmp_path / "smaller")
 
 
 def test_lines_are_masked_apart_from_bands_and_at_times_whole() -> None:
@@ -393,4 +398,4 @@ RECIPES = sorted(path for path in FOLDER.glob("*.toml") if path.stem != "second-
 def test_the_recipes_that_ship_can_be_read(path: Path) -> None:
     found = load_config(path)
     assert ModelConfig(**found.model).width == 96  # type: ignore[arg-type]
-    assert len(found.teachers) == {"teacher-4": 3, "student": 2}.get(path.stem, 0)
+    assert len(found.teachers) == {"teacher-4": 3, "teacher-6": 2, "student": 3}.get(path.stem, 0)
