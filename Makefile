@@ -12,7 +12,7 @@ help:
 	@echo "make test   install everything and run all tests, real peers included"
 	@echo "make bench  measure the scorer and 1,000 live calls"
 	@echo "make lint   ruff and mypy"
-	@echo "make weights CORPUS=DIR VOCODERS=DIR   train the shipped weights again: about six hours on one core"
+	@echo "make weights CORPUS=DIR VOCODERS=DIR   train the shipped weights again: about five hours on one core"
 	@echo "make int8 CORPUS=DIR    make their int8 form again: a minute; needed whenever the weights change"
 
 # Debian's python3 may come without the venv module; as root we can put that right.
@@ -52,11 +52,10 @@ bench: $(VENV)/.serve
 	$(BIN)/vivavoce bench scorer
 	$(BIN)/vivavoce bench live --calls 1000 --seconds 60
 
-# Seven teachers, from the third on with more recording worlds out of Debian's packages, the fourth a student of the first
-# three, the fifth with copies by a vocoder that is trained for it, the sixth a student of the two before, the seventh with
-# lines beside the bands; then the student that ships. Every stage goes on where it was stopped. WORLDS may be a folder that
-# is ready already; EXTRA goes to every training of a detector, OWN to that of the vocoder, INT8 to the int8 form
-# (tests/models/test_weights.py makes all of it in miniature by these).
+# Five teachers, from the third on with more recording worlds out of Debian's packages, the fourth a student of the first
+# three, the fifth with copies by a vocoder that is trained for it; then the student that ships. Every stage goes on where
+# it was stopped. WORLDS may be a folder that is ready already; EXTRA goes to every training of a detector, OWN to that of
+# the vocoder, INT8 to the int8 form (tests/models/test_weights.py makes all of it in miniature by these).
 CORPUS   ?= ../shared/corpus
 VOCODERS ?= ../shared/vocoders
 WORLDS   ?= runs/worlds
@@ -67,7 +66,7 @@ weights: $(READY)
 	[ -f $(WORLDS)/manifest.csv ] || $(BIN)/vivavoce data worlds $(WORLDS)
 	for n in 3 4; do $(TRAIN) models/recipes/teacher-$$n.toml --more $(WORLDS) --run runs/teacher-$$n || exit 1; done
 	$(BIN)/vivavoce train-vocoder --corpus $(CORPUS) --more $(WORLDS) --run runs/vocoder $(OWN)
-	for n in 5 6 7; do $(TRAIN) models/recipes/teacher-$$n.toml --more $(WORLDS) --own-vocoder runs/vocoder --run runs/teacher-$$n || exit 1; done
+	$(TRAIN) models/recipes/teacher-5.toml --more $(WORLDS) --own-vocoder runs/vocoder --run runs/teacher-5
 	$(TRAIN) models/recipes/student.toml --more $(WORLDS) --own-vocoder runs/vocoder --run runs/student --out models/weights/vivavoce-1.onnx
 	$(MAKE) int8
 

@@ -24,7 +24,7 @@ from tests.models.test_corpus import write_wav
 from vivavoce.cli import main
 
 ROOT = Path(__file__).parents[2]
-TEACHERS = tuple(f"teacher-{n}" for n in range(1, 8))
+TEACHERS = ("teacher-1", "teacher-2", "teacher-3", "teacher-4", "teacher-5")
 WEIGHTS = "models/weights/vivavoce-1.onnx"
 INT8 = "models/weights/vivavoce-1-int8.onnx"
 COLUMNS = ("path", "split", "label", "generator", "generator_family", "speaker", "repo", "duration_s")
@@ -60,7 +60,7 @@ def write_workplace(folder: Path) -> Path:
         text, channels = re.subn(r"\[16, 16\]", "[4, 4]", text)
         assert (wide, rows, channels) == (1, 1, 1)
         if name == "student":  # a rate of next to nothing leaves it where it began, and so shows where that was
-            text, rate = re.subn(r"learning_rate = [\d.e-]+", "learning_rate = 1e-9", text)
+            text, rate = re.subn(r"learning_rate = 3e-3", "learning_rate = 1e-9", text)
             assert rate == 1
         (folder / f"models/recipes/{name}.toml").write_text(text)
     noise = (900 * np.random.default_rng(0).standard_normal(32000)).astype(np.int16)
@@ -118,17 +118,12 @@ def test_only_the_later_teachers_and_the_student_hear_the_worlds(made: Path) -> 
     assert hours["teacher-1"] == hours["teacher-2"] < hours["teacher-3"] == hours["teacher-5"] == hours["student"]
 
 
-def test_the_student_begins_with_the_sixth_teacher_and_no_lines(made: Path) -> None:
+def test_the_student_begins_with_the_fourth_teacher(made: Path) -> None:
     """Its rate is next to nothing here, so it is still there."""
     models = {stage: load_averaged(made / f"runs/{stage}/best.pt") for stage in (*TEACHERS, "student")}
-    student = dict(models.pop("student").named_parameters())
-    assert float(student.pop("front.lines.weight").detach().abs().max()) < 1e-6
-    theirs = {stage: dict(model.named_parameters()) for stage, model in models.items()}
-    away = {
-        stage: max(float((of[name] - value).detach().abs().max()) for name, value in student.items())
-        for stage, of in theirs.items()
-    }
-    assert away.pop("teacher-6") < 1e-6
+    vectors = {stage: torch.nn.utils.parameters_to_vector(model.parameters()).detach() for stage, model in models.items()}
+    away = {stage: float((vectors[stage] - vectors["student"]).abs().max()) for stage in TEACHERS}
+    assert away.pop("teacher-4") < 1e-6
     assert min(away.values()) > 1e-4
 
 
@@ -136,19 +131,18 @@ def test_the_fifth_teacher_hears_copies_by_the_vocoder_trained_for_it(made: Path
     assert list((made / "runs/vocoder").glob("snapshot-*.pt"))
     hours = {stage: load_model(made / f"runs/{stage}/{stage}.onnx").info.provenance["hours_copies"] for stage in TEACHERS}
     assert hours["teacher-5"] > hours["teacher-3"]
-    assert hours["teacher-5"] == hours["teacher-6"] == hours["teacher-7"]
 
 
-def test_the_student_is_taught_by_the_last_three(
+def test_the_student_is_taught_by_the_last_two(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = torch.load(made / "runs/student/last.pt", weights_only=False)["config"]
-    assert list(config["teachers"]) == [f"runs/teacher-{n}/best.pt" for n in (6, 5, 7)]
+    assert list(config["teachers"]) == [f"runs/{teacher}/best.pt" for teacher in TEACHERS[3:]]
     assert config["teach"] == 2.0
     monkeypatch.chdir(made)
     again = ["train", "models/recipes/student.toml", "--corpus", "corpus", "--vocoders", "nowhere", "--more", "worlds",
              "--steps", "1", "--run", str(tmp_path / "run")]  # fmt: skip
-    for teacher in TEACHERS[4:]:
+    for teacher in TEACHERS[3:]:
         path, away = made / f"runs/{teacher}/best.pt", tmp_path / "away.pt"
         path.rename(away)
         assert main(again) == 2, "it must not be taught by fewer"
