@@ -39,7 +39,7 @@ MAY_BE_SOFT = frozenset({"whisper", "speak-softly", "cough-whistle", "clap"})
 TELLING = ("whisper", "sing")  # done when something else was asked: plain speech is never taken for either
 SURE = 0.9  # compliance with one of them
 RATE = 8000  # Hz
-END_S = 5.0  # of an answer: so much tells whispering and song from speech, a pace, a level, and a question best of all
+END_S = 5.0  # of an answer: so much tells a pace, a level, and a question best of all
 WHISPER_REALISM = 1.4  # the detector has learned from voiced speech: people's whispers lie so much lower
 
 
@@ -85,9 +85,9 @@ class Taken:
 
         return measure(self._answer.before)
 
-    def verified(self, question: Question, line: Line, words: Heard | None = None, *, by_its_end: bool = False) -> Compliance:
+    def verified(self, question: Question, line: Line, words: Heard | None = None) -> Compliance:
         verifier = question.challenge.verifier
-        by_its_end = by_its_end or "words" in question.challenge.parameters  # they are read as well, which costs as much
+        by_its_end = "words" in question.challenge.parameters  # they are read as well, which costs as much
         answer = None if verifier in UNPITCHED else self.end if by_its_end else self.answer
         return verify(question, answer, self.before if verifier in RELATIVE else None, line, words)
 
@@ -126,7 +126,7 @@ class Judges:
         if compliance.score is None and not reasons:
             reasons = ("cannot-tell",)
         realism, identity = self._answer_realism(question, answer.samples), self._identity(question, answer)
-        another = undone and any(self._done(other, taken, line, SURE, by_its_end=True) for other in _others(question))
+        another = undone and any(self._done(other, taken, line, SURE) for other in _others(question))
         return Judgement(compliance.score, realism, baseline, identity, reasons, another)
 
     def _compliance(self, question: Question, answer: Answer, taken: Taken, line: Line) -> Compliance:
@@ -138,9 +138,9 @@ class Judges:
                 return manner
         return taken.verified(question, line, self._heard(answer.samples, question))
 
-    def _done(self, question: Question, taken: Taken, line: Line, least: float, *, by_its_end: bool = False) -> bool:
+    def _done(self, question: Question, taken: Taken, line: Line, least: float) -> bool:
         """Whether the answer does what that question asks, as far as the manner goes."""
-        return self.measuring and (taken.verified(question, line, by_its_end=by_its_end).score or 0.0) >= least
+        return self.measuring and (taken.verified(question, line).score or 0.0) >= least
 
     def _answer_realism(self, question: Question, samples: Samples) -> float | None:
         if question.challenge.verifier in UNLIKE_SPEECH:
