@@ -143,20 +143,6 @@ def test_only_what_a_task_is_told_by_is_measured(monkeypatch: pytest.MonkeyPatch
         assert measured == parts, "nothing is measured twice"
 
 
-def test_of_a_long_answer_the_end_is_measured_where_its_words_are_read_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    measured: list[int] = []
-    monkeypatch.setattr("challenges.measures.measure", lambda samples: measured.append(len(samples)))
-    said = answer(voice(9.0))
-    end, whole = round(judging.END_S * judging.RATE), len(said.samples)
-    for key, parts in (("question", [end]), ("whisper", [whole])):
-        measured.clear()
-        Taken(said).verified(question(key), PHONE)
-        assert measured == parts, key
-    measured.clear()
-    Judges(None, EXACT)._done(question("whisper"), Taken(said), PHONE, 0.9)
-    assert measured == [whole], "whispered when something else was asked: an end alone is taken for it too often"
-
-
 def test_too_little_sound_is_not_read() -> None:
     judges = Judges(None, EXACT, words=lambda samples, put: pytest.fail("nothing stands out of it"))
     assert judges._heard(np.zeros(16000, np.int16), question("foreign-words")) == Heard(reason="too-short")

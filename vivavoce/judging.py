@@ -38,8 +38,6 @@ ROOM_DB = 12.0  # what a room's own noise rises over the pauses of speech
 MAY_BE_SOFT = frozenset({"whisper", "speak-softly", "cough-whistle", "clap"})
 TELLING = ("whisper", "sing")  # done when something else was asked: plain speech is never taken for either
 SURE = 0.9  # compliance with one of them
-RATE = 8000  # Hz
-END_S = 5.0  # of an answer: so much tells a pace, a level, and a question best of all
 WHISPER_REALISM = 1.4  # the detector has learned from voiced speech: people's whispers lie so much lower
 
 
@@ -71,15 +69,6 @@ class Taken:
         return measure(self._answer.samples)
 
     @cached_property
-    def end(self) -> Measures | None:
-        """Of its last seconds only: half the cost of ten."""
-        from challenges.measures import measure
-
-        if self._answer.seconds <= END_S:
-            return self.answer
-        return measure(self._answer.samples[-round(END_S * RATE) :])
-
-    @cached_property
     def before(self) -> Measures | None:
         from challenges.measures import measure
 
@@ -87,8 +76,7 @@ class Taken:
 
     def verified(self, question: Question, line: Line, words: Heard | None = None) -> Compliance:
         verifier = question.challenge.verifier
-        by_its_end = "words" in question.challenge.parameters  # they are read as well, which costs as much
-        answer = None if verifier in UNPITCHED else self.end if by_its_end else self.answer
+        answer = None if verifier in UNPITCHED else self.answer
         return verify(question, answer, self.before if verifier in RELATIVE else None, line, words)
 
 
