@@ -61,7 +61,6 @@ class TrainConfig:
     channel: ChannelConfig = field(default_factory=ChannelConfig)
 
 
-SILENT = ("lines.weight", "down.weight", "down.bias", "out.weight", "out.bias")  # 0 in these and a part adds nothing
 SECTIONS: Mapping[str, Any] = {
     "batch": BatchConfig,
     "channel": ChannelConfig,
@@ -255,20 +254,17 @@ def shape_of(model: Mapping[str, Any]) -> ModelConfig:
 
 
 def begun_with(config: TrainConfig) -> StreamingConformer:
-    """The averaged weights of `config.start`. A model with lines may begin with one without, one of more blocks with one of
-    fewer: what is new adds nothing at first. ValueError when they are of another shape than the recipe's model."""
+    """The averaged weights of `config.start`; a model with lines may begin with one without, and does not hear them at first.
+    ValueError when they are of another shape than the recipe's model."""
     start, wanted = load_averaged(Path(config.start)), shape_of(config.model)
     if start.config == wanted:
         return start
-    more = replace(start.config, lines=wanted.lines, blocks=wanted.blocks)
-    if more != wanted or start.config.lines > wanted.lines or start.config.blocks > wanted.blocks:
+    if replace(start.config, lines=True) != wanted:
         raise ValueError(f"{config.start} holds a model of another shape than this recipe's")
     model = StreamingConformer(wanted)
-    known = start.state_dict()
-    model.load_state_dict(known, strict=False)
-    for name, parameter in model.named_parameters():
-        if name not in known and name.endswith(SILENT):
-            nn.init.zeros_(parameter)
+    model.load_state_dict(start.state_dict(), strict=False)
+    assert model.front.lines is not None
+    nn.init.zeros_(model.front.lines.weight)
     return model
 
 
