@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -84,6 +85,18 @@ def tones_in(samples: np.ndarray, rate: int = 48000) -> list[int]:
     return found
 
 
+def stretched(report: dict[str, float], rate: int = 48000) -> tuple[int, int]:
+    """How many windows of 20 ms the browser's jitter buffer says it put in and left out, each rounded up.
+
+    A busy machine lets packets come unevenly, and the browser then plays a tone slower or faster: its own
+    doing, which it counts, and nothing of the prompt.
+    """
+    filled = report["concealedSamples"] - report["silentConcealedSamples"]
+    longer = report["insertedSamplesForDeceleration"] + filled
+    window = rate // 50
+    return math.ceil(longer / window), math.ceil(report["removedSamplesForAcceleration"] / window)
+
+
 async def test_a_browser_hears_the_prompt_in_order_and_whole_and_nothing_else() -> None:
     async with browser_on_the_line() as (page, player):
         assert (await page.eval(RECEIVED) or {}).get("packetsReceived", 0) == 0
@@ -95,8 +108,8 @@ async def test_a_browser_hears_the_prompt_in_order_and_whole_and_nothing_else() 
         report = await page.eval(RECEIVED)
         heard = np.array(await page.eval("heard.map((value) => Math.round(value * 32768))")) / 32768
     assert (report["packetsReceived"], report["packetsLost"]) == (51, 0)
-    found = tones_in(heard)
+    found, (longer, shorter) = tones_in(heard), stretched(report)
     assert list(dict.fromkeys(found)) == list(TONES)
     assert found == sorted(found)
     for tone in TONES:
-        assert 9 <= found.count(tone) <= 16  # of 12.5
+        assert 9 - shorter <= found.count(tone) <= 16 + longer  # of 12.5
