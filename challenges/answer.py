@@ -21,6 +21,8 @@ Floats = NDArray[np.float64]
 BLOCK = 160  # samples: envelopes have one value every 20 ms
 FLOOR_CHUNKS = 64  # how many chunks back the line's noise is taken from: 10 s
 STANDS_OUT_DB = 7.0  # above that noise
+SPEECH_OUT_DB = 4.0  # the same of what a voice activity detector calls speech: it calls a car and a crowd so too
+BELOW_VOICE_DB = 10.0  # noise is taken to lie so far below the caller's own voice at least: speech without a pause is no noise
 INAUDIBLE_DB = 30.0  # -60 dBFS: what stands out of a muted or gated line's digital silence need not be sound
 ECHO_BLOCKS = 40  # the last 0.8 s are compared
 ECHO_LAGS = (-10, 40)  # blocks: an echo comes back within 0.8 s; clocks may differ by 0.2 s
@@ -61,6 +63,8 @@ class Listener:
         self._config, self._chunk_s = config, chunk_s
         self._before: list[tuple[NDArray[np.int8], int]] = []
         self._kept_s = 0.0
+        self._spoken: list[float] = []  # their levels
+        self._voice: float | None = None  # level of the louder of the kept chunks
         self._levels: deque[float] = deque(maxlen=FLOOR_CHUNKS)
         self._held: list[Chunk] = []
         self._loud: list[bool] = []
@@ -155,7 +159,9 @@ class Listener:
     def _keep(self, chunk: Chunk) -> None:
         if self._kept_s < self._config.before_s and chunk.speech_s > 0.3 * self._chunk_s and not chunk.lost_s:
             self._before.append(packed(chunk.samples))
+            self._spoken.append(level_of(chunk.samples))
             self._kept_s += self._chunk_s
+            self._voice = float(np.percentile(self._spoken, 75))
 
     def _watch(self, chunk: Chunk) -> None:
         """During the prompt: sound that is not its echo is kept."""
@@ -175,11 +181,13 @@ class Listener:
         return self._stands_out(chunk) and not (echo_may_come and self._is_echo())
 
     def _stands_out(self, chunk: Chunk) -> bool:
-        wide = chunk.samples.astype(np.float32)
-        level = 10 * float(np.log10(np.dot(wide, wide) / len(wide) + 1.0))
+        level = level_of(chunk.samples)
         self._levels.append(level)
-        floor = float(np.percentile(self._levels, 15))
-        return chunk.speech_s > 0.3 * self._chunk_s or level > max(floor + STANDS_OUT_DB, INAUDIBLE_DB)
+        speech = chunk.speech_s > 0.3 * self._chunk_s
+        if self._voice is None:  # nothing was heard before: any speech is an answer
+            return speech or level > max(float(np.percentile(self._levels, 15)) + STANDS_OUT_DB, INAUDIBLE_DB)
+        floor = min(float(np.percentile(self._levels, 15)), self._voice - BELOW_VOICE_DB)
+        return level > max(floor + (SPEECH_OUT_DB if speech else STANDS_OUT_DB), INAUDIBLE_DB)
 
     def _is_echo(self) -> bool:
         """Also while there is too little to tell by: an answer that early is none."""
@@ -198,6 +206,12 @@ def packed(samples: Samples) -> tuple[NDArray[np.int8], int]:
 def unpacked(small: NDArray[np.int8], step: int) -> Samples:
     back: Samples = (small.astype(np.int32) * step).clip(-32768, 32767).astype(np.int16)
     return back
+
+
+def level_of(samples: Samples) -> float:
+    """dB re one step of int16 [n]."""
+    wide = samples.astype(np.float32)
+    return 10 * float(np.log10(np.dot(wide, wide) / len(wide) + 1.0))
 
 
 def envelope(samples: Samples) -> Floats:

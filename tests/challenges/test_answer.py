@@ -129,3 +129,34 @@ def test_a_listener_that_is_done_keeps_no_more_sound(end: str) -> None:
         getattr(listener, end)()
     assert listener._held == []
     assert listener.answer().before.any(), "what was said before any question is still there"
+
+
+def test_noise_that_a_voice_detector_calls_speech_does_not_keep_an_answer_open() -> None:
+    listener = Listener(ListenerConfig(), CHUNK_S)
+    for _ in range(30):
+        listener.receive_chunk(chunk(2000, speech=True))
+    listener.begin_prompt()
+    listener.expect_echo(np.zeros(8000, np.int16))
+    for _ in range(12):
+        listener.receive_chunk(chunk(360, speech=True))  # a crowd, 15 dB below the caller
+    assert not listener.barged_in
+    listener.begin_answer()
+    for _ in range(15):
+        listener.receive_chunk(chunk(2000, speech=True))
+    for _ in range(9):
+        listener.receive_chunk(chunk(360, speech=True))
+    assert listener.answered((2.0, 12.0))
+    assert listener.answer().sound_s == pytest.approx(15 * CHUNK_S)
+
+
+def test_speech_without_a_pause_is_no_noise() -> None:
+    """Where an operator's key opens the answer, nothing of the line's own noise may have been heard."""
+    listener = Listener(ListenerConfig(), CHUNK_S)
+    for _ in range(30):
+        listener.receive_chunk(chunk(2000, speech=True))
+    listener.begin_prompt()
+    listener.begin_answer()
+    for _ in range(20):
+        listener.receive_chunk(chunk(2000, speech=True))
+    assert listener.begun
+    assert listener.answer().sound_s == pytest.approx(20 * CHUNK_S)
