@@ -16,7 +16,7 @@ from typing import Any
 
 from engine.audio import AudioFrame, Chunk, Chunker, Samples
 from engine.events import TEXTS, CallEnded, ChunkReady, Event, ScoreUpdated, Tag, TagChanged, Verdict
-from engine.explanation import Explainer, Explanation, Limits
+from engine.explanation import Explainer, Explanation, Limits, unvoiced
 from engine.policy import Policy, PolicyConfig, counts
 
 Vad = Callable[[bytes, int], bool]  # (PCM of 10, 20 or 30 ms, rate) -> speech; webrtcvad's is_speech fits
@@ -37,6 +37,7 @@ class Signal(StrEnum):
     EXAMINED = "examined"  # an answer was judged, or the operator decided
 
 
+AGAINST_VOICE = frozenset({"distortion", "identity-drift", "another-task"})  # reasons of an answer that speak of its sound
 _VERDICTS = frozenset({Verdict.LISTENING, Verdict.UNCERTAIN, Verdict.DEEPFAKE_LIKELY, Verdict.HUMAN_LIKELY})
 _UNKNOWN = frozenset({Verdict.UNKNOWN})
 
@@ -68,6 +69,7 @@ class CallConfig:
     no_speech_s: float = 8.0  # of audio without speech -> no-speech
     score_interval_s: float = 1.0  # between score updates; a change of tag never waits
     limits: Limits = field(default_factory=Limits)  # of the distances that explain a score
+    voice: float | None = None  # probability of a voice below which a chunk is no evidence; None: all speech is
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,7 @@ class Call:
         self._audio_samples = self._lost_samples = 0
         self._speech_samples = 0
         self._silent_s = 0.0  # audio since the last speech
+        self._voiced = True  # the last chunk that was taken for speech held a voice
         self._recent_loss = 0.0
         self._heard = now  # when the last packet came
         self._failed = now - RECOVER_S  # when the engine last failed this call
@@ -136,7 +139,7 @@ class Call:
         if self.ended:
             return
         failing = self._reason not in ("", "no-audio")
-        heard = counts(chunk, self._chunk_s)
+        heard = counts(chunk, self._chunk_s) and not self._passed_over(chunk, explanation)
         verdict = self._policy.add(score, chunk.speech_s) if heard else self._policy.verdict
         if heard and explanation is not None:
             self._explainer.add(explanation, chunk.speech_s)
@@ -159,7 +162,11 @@ class Call:
         if self.ended:
             return
         self._examined = tuple(dict.fromkeys((*self._examined, *reasons)))
-        target = self._policy.examine(llr, passed) if verdict is None else self._policy.set_by_hand(verdict)
+        if verdict is None:
+            unwilling = "non-compliance" in reasons and AGAINST_VOICE.isdisjoint(reasons)
+            target = self._policy.examine(llr, passed, unwilling=unwilling)
+        else:
+            target = self._policy.set_by_hand(verdict)
         before = self.state
         if not self._reason and target is not Verdict.LISTENING:  # a failure or missing audio must be over first
             self._move(Signal.EXAMINED, target)
@@ -223,7 +230,7 @@ class Call:
     @property
     def judged_llr(self) -> float | None:
         """`llr` once it rests on enough speech for a verdict."""
-        return self._policy.llr if self._policy.speech_s >= self._config.policy.min_speech_s else None
+        return self._policy.llr if self._policy.enough else None
 
     @property
     def mean_score(self) -> float | None:
@@ -277,10 +284,18 @@ class Call:
         self._speech_samples += speech
         return speech / rate
 
+    def _passed_over(self, chunk: Chunk, explanation: Explanation | None) -> bool:
+        """Whether the model hears no voice where the detector heard speech: that was none, then."""
+        self._voiced = not unvoiced(explanation, self._config.voice)
+        if not self._voiced:
+            self._policy.pass_over(chunk.speech_s)
+            self._speech_samples -= round(chunk.speech_s * self._config.rate)
+        return not self._voiced
+
     def _complete(self, chunk: Chunk) -> None:
         self._events.append(ChunkReady(replace(chunk, aside=True) if self._aside else chunk))
         self._recent_loss += (chunk.lost_s - self._recent_loss * self._chunk_s) / LOSS_MEMORY_S
-        self._silent_s = 0.0 if chunk.speech_s else self._silent_s + self._chunk_s
+        self._silent_s = 0.0 if chunk.speech_s and self._voiced else self._silent_s + self._chunk_s
         if self.state is Verdict.LISTENING and self._silent_s >= self._config.no_speech_s:
             self._move(Signal.SILENCE, Verdict.NO_SPEECH)
 

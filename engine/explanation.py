@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from engine.events import Verdict
 
-Explanation = Sequence[float]  # distance to people, to the nearest fakes, agreement 0 or 1
+Explanation = Sequence[float]  # distance to people, to the nearest fakes, agreement 0 or 1, probability of a voice if known
 SLACK = 0.05  # how far back over its limit a distance must go before a reason is withdrawn
 
 
@@ -42,7 +42,7 @@ class Explainer:
 
     def add(self, explanation: Explanation, speech_s: float) -> None:
         """Take one chunk of heard speech into account; numbers that are not finite say nothing."""
-        real, fake, agrees = explanation
+        real, fake, agrees = explanation[:3]
         if speech_s <= 0 or not math.isfinite(real + fake + agrees):
             return
         kept = math.exp(-speech_s / self._forget_s)
@@ -76,6 +76,11 @@ class Explainer:
         doubt = {Verdict.HUMAN_LIKELY: self._doubt_human, Verdict.DEEPFAKE_LIKELY: self._doubt_fake}.get(verdict, False)
         found = ("mean-disagrees",) if doubt else ()
         return (*found, "unfamiliar-sound") if self._strange else found
+
+
+def unvoiced(explanation: Explanation | None, limit: float | None) -> bool:
+    """Whether the model says that nobody speaks in this chunk: less sure of a voice than `limit`."""
+    return limit is not None and explanation is not None and len(explanation) > 3 and explanation[3] < limit
 
 
 def above(value: float, limit: float | None, was: bool) -> bool:

@@ -15,6 +15,7 @@ from engine.events import Verdict
 
 MIN_CHUNK_SPEECH_S = 0.06  # below this a chunk says nothing about a voice
 MAX_CHUNK_LOSS = 0.5  # share of a chunk that may be lost and still count
+LEAST_VOICE = 0.25  # share of what the voice activity detector calls speech that has to be a voice: some noise is like one
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,8 @@ class Policy:
     """The verdict over a call's speech. Holds only the running score and how long the evidence has agreed."""
 
     __slots__ = (
-        "_agreeing", "_answers", "_by_hand", "_doubted", "_examined", "_leaning", "_running", "config", "llr", "verdict",
+        "_agreeing", "_answers", "_by_hand", "_doubted", "_examined", "_leaning", "_running", "_unvoiced_s", "config", "llr",
+        "verdict",
     )  # fmt: skip
 
     def __init__(self, config: PolicyConfig) -> None:
@@ -122,10 +124,17 @@ class Policy:
         self._answers = 0  # that were evidence
         self._doubted = False  # asked, and what was asked was not done
         self._by_hand: Verdict | None = None  # an operator's word stands whatever is heard
+        self._unvoiced_s = 0.0  # what was taken for speech and held no voice
 
     @property
     def speech_s(self) -> float:
         return self._running.speech_s
+
+    @property
+    def enough(self) -> bool:
+        """Whether enough of a voice was heard for a verdict."""
+        heard = self._running.speech_s
+        return heard >= self.config.min_speech_s and heard >= LEAST_VOICE * (heard + self._unvoiced_s)
 
     @property
     def mean(self) -> float | None:
@@ -148,23 +157,26 @@ class Policy:
         if level is None or not math.isfinite(level):
             return self.verdict
         self.llr = self.config.calibration.llr(level, self._running.speech_s) + self._examined
-        if self._by_hand is not None:
-            return self.verdict
-        if self._running.speech_s >= self.config.min_speech_s:
+        if self._by_hand is None and self.enough:
             self.verdict = self._judge(self.llr)
         return self.verdict
 
-    def examine(self, llr: float, passed: bool = True) -> Verdict:
+    def pass_over(self, speech_s: float) -> None:
+        """A chunk was taken for speech and holds no voice: no evidence, and a reason to distrust what seemed to be some."""
+        self._unvoiced_s += speech_s
+
+    def examine(self, llr: float, passed: bool = True, *, unwilling: bool = False) -> Verdict:
         """Add an examined answer's evidence; it needs no second chunk to agree, but speech enough for a verdict.
 
         An answer that says nothing, 0, leaves the verdict to what is heard. Whoever was asked and did not pass is not
-        cleared by sound before another question is passed.
+        cleared by sound before another question is passed. `unwilling`: all that speaks against it is that the task was
+        not done, which is no reason to accuse on less.
         """
         self._examined += llr
-        self._answers += llr != 0.0
+        self._answers += llr != 0.0 and not unwilling
         self._doubted = not passed
         self.llr = (self.llr or 0.0) + llr
-        if (llr or not passed) and self._by_hand is None and self._running.speech_s >= self.config.min_speech_s:
+        if (llr or not passed) and self._by_hand is None and self.enough:
             self._leaning, self._agreeing = self._lean(self.llr), self.config.agreeing_chunks
             self.verdict = self._leaning
         return self.verdict

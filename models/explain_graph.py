@@ -27,7 +27,7 @@ def attach(path: Path, real: Floats, fake: Floats, clusters: Floats, scale: floa
     width = _width(model, path)
     if width != len(real):
         raise ValueError(f"{path} gives embeddings of {width} numbers, the means have {len(real)}")
-    detach(model)
+    detach(model, PREFIX, "explanation")
     for name, value in _constants(real, fake, clusters, scale, boundary).items():
         array = np.asarray(value, np.int64 if "/at" in name else np.float32)
         model.graph.initializer.append(numpy_helper.from_array(array, name))
@@ -37,14 +37,14 @@ def attach(path: Path, real: Floats, fake: Floats, clusters: Floats, scale: floa
     onnx.save(model, str(path))
 
 
-def detach(model: Any) -> None:
-    """Take out what `attach` put in."""
+def detach(model: Any, prefix: str, output: str) -> None:
+    """Take out what was attached: all whose name begins with `prefix`, and that output."""
     graph = model.graph
     for part in (graph.node, graph.initializer, graph.value_info):
-        kept = [item for item in part if not item.name.startswith(PREFIX)]
+        kept = [item for item in part if not item.name.startswith(prefix)]
         del part[:]
         part.extend(kept)
-    outputs = [output for output in graph.output if output.name != "explanation"]
+    outputs = [kept for kept in graph.output if kept.name != output]
     del graph.output[:]
     graph.output.extend(outputs)
 

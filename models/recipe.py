@@ -13,14 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models import calibrate, report
+from models import calibrate, explain, report, voice
 from models.calibrate import Recording, Thresholds
 from models.calibration import Calibration
 from models.conformer import StreamingConformer
 from models.copies import DEV_PLAN, MORE_PLAN, TRAIN_PLAN, add_copies, add_originals
 from models.corpus import Clip, read_corpus, read_manifest
 from models.dataset import Sampler, read_noises
-from models.explain import fit_weights
 from models.export import export
 from models.features import RATE
 from models.runtime import ModelInfo, load_info, load_model, save_info
@@ -140,7 +139,9 @@ def ship(model: StreamingConformer, places: Places, dev: AudioStore, provenance:
     flops = load_info(description).flops_per_chunk  # counted by the export
     final = _info(places.weights.stem, calibration, thresholds, provenance)
     save_info(replace(final, flops_per_chunk=flops), description)
-    fit_weights(places.weights, places.corpus, train=train_clips(places))
+    clips = train_clips(places)
+    explain.fit_weights(places.weights, places.corpus, train=clips)
+    voice.fit_weights(places.weights, places.corpus, clips)
     _write_figures(found, places.run)
     return found
 

@@ -32,7 +32,8 @@ LOAD_FAULTS = (
 )  # fmt: skip
 Audio = NDArray[np.int16]
 Scores = NDArray[np.float32]
-Explanations = NDArray[np.float32]  # [B, 3]: distances to people and to the nearest fakes, 1 where the nearest mean agrees
+Explanations = NDArray[np.float32]  # [B, 3 or 4]: distances to people and to the nearest fakes, 1 where the nearest mean
+# agrees, and, where the model hears that, the probability that somebody speaks
 State = tuple[NDArray[np.float32], ...]  # named by StreamingModel.state_names, first axis = call
 
 
@@ -51,6 +52,7 @@ class ModelInfo:
     unfamiliar: float | None = None  # a call farther than this from people and from fakes is unlike all that is known
     doubt_human: float | None = None  # distance to fakes minus to people below which "Human-likely" deserves less trust
     doubt_fake: float | None = None  # the same above which "Deepfake-likely" does
+    voice: float | None = None  # probability that somebody speaks below which a chunk is no evidence
     provenance: dict[str, Any] = field(default_factory=dict)
 
 
@@ -151,7 +153,7 @@ class OnnxModel:
         inputs = self._session.get_inputs()
         names = [i.name for i in inputs]
         outputs = [o.name for o in self._session.get_outputs()]
-        extra = {name for name in ("embedding", "explanation") if name in outputs}
+        extra = {name for name in ("embedding", "explanation", "voice") if name in outputs}
         outputs = [name for name in outputs if name not in extra]
         if names[:1] != ["audio"] or outputs != ["scores", *(f"{n}_out" for n in names[1:])]:
             raise ValueError(f"{path} is not a streaming model of ours: inputs {names}, outputs {outputs}")
@@ -162,7 +164,7 @@ class OnnxModel:
         self.state_names = tuple(names[1:])
         self._shapes = tuple(tuple(i.shape[1:]) for i in inputs[1:])
         self._outputs = outputs
-        self.embeds, self.explains = "embedding" in extra, "explanation" in extra
+        self.embeds, self.explains, self.hears_voice = (name in extra for name in ("embedding", "explanation", "voice"))
         self.on_gpu = self._session.get_providers()[0].startswith("CUDA")
 
     def init_state(self, batch: int) -> State:
@@ -180,18 +182,28 @@ class OnnxModel:
         if not self.explains:
             scores, after = self.step(audio, state)
             return scores, None, after
-        return self._with("explanation", audio, state)
+        scores, found, after = self._with(("explanation", "voice") if self.hears_voice else ("explanation",), audio, state)
+        return scores, np.column_stack(found), after
 
     def embed(self, audio: Audio, state: State) -> tuple[Scores, NDArray[np.float32], State]:
         """As `step`, with the embeddings [B, H] behind the scores. ValueError when the file does not give them."""
         if not self.embeds:
             raise ValueError(f"model {self.version} does not give its embeddings; export it again")
-        return self._with("embedding", audio, state)
+        scores, (embeddings,), after = self._with(("embedding",), audio, state)
+        return scores, embeddings, after
 
-    def _with(self, output: str, audio: Audio, state: State) -> tuple[Scores, NDArray[np.float32], State]:
+    def voiced(self, audio: Audio, state: State) -> tuple[Scores, NDArray[np.float32], State]:
+        """As `step`, with the probability [B] that somebody speaks. ValueError when nobody fitted that."""
+        if not self.hears_voice:
+            raise ValueError(f"model {self.version} does not say whether somebody speaks: vivavoce explain fit")
+        scores, (voice,), after = self._with(("voice",), audio, state)
+        return scores, voice, after
+
+    def _with(self, more: Sequence[str], audio: Audio, state: State) -> tuple[Scores, list[NDArray[np.float32]], State]:
+        """As `step`, with what the outputs `more` give."""
         feeds = {"audio": audio, **dict(zip(self.state_names, state, strict=True))}
-        more, scores, *after = self._session.run([output, *self._outputs], feeds)
-        return scores, more, tuple(after)
+        scores, *found = self._session.run([*self._outputs[:1], *more, *self._outputs[1:]], feeds)
+        return scores, found[: len(more)], tuple(found[len(more) :])
 
 
 class StateStore:

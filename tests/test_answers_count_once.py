@@ -109,8 +109,8 @@ class Model:
     def init_state(self, batch: int) -> None:
         return None
 
-    def step(self, audio: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
-        return np.array([-9.0 if np.abs(audio.astype(np.int32)).max() > 8000 else 1.0]), state
+    def judge(self, audio: np.ndarray, state: Any) -> tuple[np.ndarray, None, Any]:
+        return np.array([-9.0 if np.abs(audio.astype(np.int32)).max() > 8000 else 1.0]), None, state
 
 
 class Shouter:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,15 +28,16 @@ class Detector:
 
     chunk_samples = 1280
 
-    def __init__(self, score: float) -> None:
-        self.score, self.chunks = score, 0
+    def __init__(self, score: float, voices: Sequence[float] | None = None) -> None:
+        self.score, self.voices, self.chunks = score, voices, 0
 
     def init_state(self, batch: int) -> int:
         return 0
 
-    def step(self, audio: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
+    def judge(self, audio: np.ndarray, state: Any) -> tuple[np.ndarray, np.ndarray | None, Any]:
         self.chunks += 1
-        return np.array([self.score], np.float32), state
+        row = None if self.voices is None else np.array([[1.0, 1.0, 1.0, self.voices[self.chunks - 1]]])
+        return np.array([self.score], np.float32), row, state
 
 
 def question(key: str = "whisper") -> Question:
@@ -78,6 +80,14 @@ def test_silence_says_nothing_about_a_voice() -> None:
     detector = Detector(-9.0)
     found = Judges(detector, EXACT, measuring=False).judge(question(), answer(np.zeros(16000)), None, PHONE)
     assert found.realism is None
+
+
+def test_chunks_without_a_voice_say_nothing_of_one() -> None:
+    put, sound = question("cup-mouth"), voice(seconds=3.2)
+    noise = Judges(Detector(-9.0, [0.1] * 40), EXACT, measuring=False, voice=0.3)
+    assert noise.judge(put, answer(sound), None, PHONE).realism is None
+    half = Judges(Detector(-9.0, [0.1, 0.9] * 20), EXACT, measuring=False, voice=0.3)
+    assert half.judge(put, answer(sound), None, PHONE).realism == pytest.approx(-9.0)
 
 
 def test_the_recogniser_is_asked_about_the_drawn_words() -> None:

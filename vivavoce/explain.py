@@ -1,4 +1,4 @@
-"""`vivavoce explain fit`: put into a model's file what explains its scores."""
+"""`vivavoce explain fit`: put into a model's file what explains its scores, and whether somebody speaks."""
 
 from __future__ import annotations
 
@@ -25,9 +25,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
     sub = commands.add_parser(
         "fit",
-        help="means and clusters from train, the threshold of the unfamiliar from dev",
+        help="means and clusters from train, the threshold of the unfamiliar from dev; what is a voice and what is none",
         description="Fit class means and clusters of fakes on train, and on dev the distance beyond which a voice is unlike\n"
         "all that is known (1 % of people) and the distances at which a verdict deserves less trust (10 % of right ones).\n"
+        "And on train what tells a voice from noises, coughs and telephone tones that a voice activity detector takes for\n"
+        "speech, on dev below what probability a chunk of sound is no evidence (5 % of chunks of people's speech).\n"
         "Written into the .onnx and the .json beside it, in place of an earlier fit. Scores stay the same.\n"
         "`vivavoce train` does this itself; an int8 file is to be made after it.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -44,9 +46,10 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"fitting needs {', '.join(missing)}: install the extra with pip install 'vivavoce[train]'")
     if args.clusters < 1:
         raise ValueError(f"--clusters {args.clusters} must be at least 1")
-    from models.explain import fit_weights
+    from models import explain, voice
 
-    found = fit_weights(args.model, args.corpus, args.clusters)
+    found = explain.fit_weights(args.model, args.corpus, args.clusters)
+    found["voice"] = voice.fit_weights(args.model, args.corpus)
     print(json.dumps(found, indent=1) if args.json else table(found, args.model))
     return 0
 
@@ -60,4 +63,8 @@ def table(found: dict[str, Any], weights: Path) -> str:
         row = found[name]
         far = "-" if row["unfamiliar"] is None else f"{100 * row['unfamiliar']:.1f} %"
         lines.append(f"{name:12}{row['d_real']:12.2f}{row['d_fake']:12.2f}{100 * row['agrees']:12.1f} %{far:>12}")
+    heard = found["voice"]
+    kept = "-" if heard["noise_kept"] is None else f"{100 * heard['noise_kept']:.1f} %"
+    lines += ["", f"a voice from {heard['limit']} on: {100 * heard['people_lost']:.1f} % of people's and "
+              f"{100 * heard['fakes_lost']:.1f} % of fakes' speech lost, {kept} of noise kept"]  # fmt: skip
     return "\n".join(lines)

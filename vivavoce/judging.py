@@ -23,6 +23,7 @@ from challenges.fusion import DONE_TASK, FAILED_TASK, Judgement
 from challenges.track import sounding_s
 from challenges.verifiers import MIN_ACTIVE_S, RELATIVE, Compliance, verify
 from challenges.words import Heard
+from engine.explanation import unvoiced
 from engine.policy import Calibration, RunningScore
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Detector(Protocol):
 
     def init_state(self, batch: int) -> Any: ...
 
-    def step(self, audio: Samples, state: Any) -> tuple[NDArray[np.float32], Any]: ...
+    def judge(self, audio: Samples, state: Any) -> tuple[NDArray[np.float32], NDArray[np.float32] | None, Any]: ...
 
 
 Same = Callable[[Samples, Samples], float | None]  # (speech before, answer) -> log-likelihood ratio of one voice
@@ -89,6 +90,7 @@ class Judges:
     same: Same | None = None
     words: Words | None = None
     measuring: bool = True  # the pitch detector is there
+    voice: float | None = None  # probability of a voice below which a chunk of an answer says nothing of one
 
     def judge(
         self, question: Question, answer: Answer, baseline: float | None, line: Line, unanswered: Sequence[Question] = ()
@@ -152,8 +154,9 @@ class Judges:
         chunks = samples[: len(samples) // size * size].reshape(-1, size)
         levels = 10 * np.log10((chunks.astype(np.float64) ** 2).mean(axis=1) + 1.0) if len(chunks) else np.zeros(0)
         for chunk, level in zip(chunks, levels, strict=True):
-            scores, state = self.detector.step(chunk[None], state)
-            if level > max(levels.max() - SPEECH_BELOW_DB, 20.0):
+            scores, why, state = self.detector.judge(chunk[None], state)
+            quiet = level <= max(levels.max() - SPEECH_BELOW_DB, 20.0)
+            if not quiet and not unvoiced(None if why is None else why[0].tolist(), self.voice):
                 kept.append(float(scores[0]))
         if len(kept) * size < 8000:
             return None

@@ -165,8 +165,8 @@ class Rehearsal:
             self._act()
 
     def _score(self, chunk: Chunk) -> None:
-        scores, self._state = self._rules.model.step(chunk.samples[None], self._state)
-        self._call.receive_score(float(scores[0]), chunk, self._now)
+        scores, why, self._state = self._rules.model.judge(chunk.samples[None], self._state)
+        self._call.receive_score(float(scores[0]), chunk, self._now, None if why is None else why[0].tolist())
         self._exam.receive_chunk(chunk, self._now)
 
     # --- the examination ------------------------------------------------------------------------------------------

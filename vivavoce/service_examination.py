@@ -55,7 +55,8 @@ def _soon(loop: asyncio.AbstractEventLoop) -> Callable[[Callable[[], None]], Non
 
 def judges(model: OnnxModel | None, calibration: Calibration) -> Judges:
     """Everything that is installed."""
-    return Judges(model, calibration, _same_voice(), _words(), available())
+    limit = None if model is None else model.info.voice
+    return Judges(model, calibration, _same_voice(), _words(), available(), limit)
 
 
 def _same_voice() -> Callable[[Samples, Samples], float | None] | None:

@@ -45,6 +45,7 @@ def call_config(settings: Settings, info: ModelInfo) -> CallConfig:
         no_speech_s=calls.no_speech_s,
         score_interval_s=tags.score_interval_s,
         limits=Limits(info.unfamiliar, info.doubt_human, info.doubt_fake),
+        voice=info.voice,
     )
 
 

@@ -86,9 +86,7 @@ def test_no_reason_before_enough_speech_and_none_without_a_threshold() -> None:
 # --- in a call ------------------------------------------------------------------------------------------------------
 
 
-def play(
-    player: Player, chunks: int, score: float, explanation: tuple[float, float, float], samples: np.ndarray = SPEECH
-) -> list[Tag]:
+def play(player: Player, chunks: int, score: float, explanation: tuple[float, ...], samples: np.ndarray = SPEECH) -> list[Tag]:
     """Chunks of 160 ms; the tags that they brought."""
     before = len(player.tags)
     for _ in range(chunks * 8):
@@ -131,3 +129,27 @@ def test_a_reason_that_comes_makes_no_record_of_its_own() -> None:
 def test_the_reasons_are_sentences() -> None:
     assert "mean-disagrees" in REASONS
     assert "unfamiliar-sound" in REASONS
+
+
+def test_sound_in_which_the_model_hears_no_voice_is_no_evidence_and_no_speech() -> None:
+    config = CallConfig(policy=POLICY, model="m1", no_audio_s=5.0, no_speech_s=3.0, voice=0.3)
+    noise, voice = Player(config), Player(config)
+    play(noise, 40, -9.0, (1.0, 1.0, 1.0, 0.29))
+    assert noise.call.state is Verdict.NO_SPEECH
+    assert (noise.call.net_speech_s, noise.call.evidence_s) == (0.0, 0.0)
+    play(voice, 40, -9.0, (1.0, 1.0, 1.0, 0.3))
+    assert voice.call.state is Verdict.DEEPFAKE_LIKELY
+    assert voice.call.net_speech_s == pytest.approx(6.4, abs=0.2)
+
+
+def test_a_voice_after_noise_is_heard() -> None:
+    player = Player(CallConfig(policy=POLICY, model="m1", no_audio_s=5.0, no_speech_s=3.0, voice=0.3))
+    play(player, 40, -9.0, (1.0, 1.0, 1.0, 0.0))
+    play(player, 20, 9.0, (1.0, 1.0, 1.0, 0.9))
+    assert player.call.state is Verdict.HUMAN_LIKELY
+
+
+def test_a_model_that_does_not_say_whether_somebody_speaks_is_believed() -> None:
+    player = Player(CallConfig(policy=POLICY, model="m1", no_audio_s=5.0, voice=0.3))
+    play(player, 40, -9.0, (1.0, 1.0, 1.0))
+    assert player.call.state is Verdict.DEEPFAKE_LIKELY

@@ -197,6 +197,26 @@ def test_two_examined_answers_suffice_for_less_than_sound_alone() -> None:
     assert policy.examine(-0.1) is Verdict.DEEPFAKE_LIKELY
 
 
+def test_tasks_that_were_not_done_accuse_nobody_on_less() -> None:
+    policy = Policy(PolicyConfig(min_speech_s=0.5, deepfake_llr=-2.0, examined_share=0.75))
+    for _ in range(20):
+        policy.add(-0.6, 0.16)
+    assert policy.examine(-0.8, unwilling=True) is Verdict.UNCERTAIN
+    assert policy.examine(-0.5, unwilling=True) is Verdict.UNCERTAIN, "-1.9 would be enough had the sound been doubted"
+    assert policy.examine(-0.2, unwilling=True) is Verdict.DEEPFAKE_LIKELY, "the whole threshold holds for everybody"
+
+
+def test_sound_without_a_voice_is_no_speech_for_a_verdict() -> None:
+    policy = Policy(PolicyConfig(min_speech_s=0.5, deepfake_llr=-2.0))
+    policy.pass_over(10.0)
+    for _ in range(10):
+        policy.add(-9.0, 0.16)
+    assert policy.verdict is Verdict.LISTENING, "1.6 s that seem a voice in 11.6 s of sound are noise too"
+    for _ in range(13):
+        policy.add(-9.0, 0.16)
+    assert policy.verdict is Verdict.DEEPFAKE_LIKELY
+
+
 def test_who_was_asked_and_did_not_pass_is_not_cleared_by_sound() -> None:
     policy = Policy(PolicyConfig(min_speech_s=0.5, human_llr=1.0))
     for _ in range(20):
