@@ -109,17 +109,17 @@ _AMBIENT = "wideband no-noise-suppression no-dtx"  # sounds that are not speech
 _CHALLENGES = (
     _challenge(
         1, "Static Mouth", "vocal", "A", "words", (2, 12), "read-slowly",
-        "muffled", {"bias": -0.8, "tilt_change_db": 1.0, "spread_change_db": -1.5}, "weak",
+        "muffled", {"bias": -0.8, "tilt_change_db": 1.0, "spread_change_db": -1.5, "words": 1.0}, "weak",
         "still lips narrow the formants' movement; judged against the caller's own earlier speech", phone_safe=True,
     ),
     _challenge(
         2, "Cup Mouth", "vocal", "A", "words", (2, 12), "read-quickly",
-        "muffled", {"bias": -3.45, "tilt_change_db": 2.19, "flatness_change_db": -4.17}, "weak",
+        "muffled", {"bias": -3.45, "tilt_change_db": 2.19, "flatness_change_db": -4.17, "words": 1.0}, "weak",
         "a cupped hand steepens the tilt within 300-3400 Hz; judged against the caller's own earlier speech", phone_safe=True,
     ),
     _challenge(
         3, "Whisper", "vocal", "A", "words", (2, 12), "read-slowly",
-        "voicing", {"bias": 3.92, "voiced_share": -4.49, "tilt_db": -1.81, "flatness_db": 2.31}, "measured",
+        "voicing", {"bias": 3.92, "voiced_share": -4.49, "tilt_db": -1.81, "flatness_db": 2.31, "words": 1.0}, "measured",
         "the voiced share of the active frames survives 8 kHz; the high band of a whisper does not",
         needs="no-dtx", phone_safe=True,
     ),
@@ -135,7 +135,9 @@ _CHALLENGES = (
     ),
     _challenge(
         6, "Read Quickly", "tempo", "B", "words", (1, 8), "question",
-        "tempo", {"bias": -1.73, "like_32_ms": -7.92, "run_oct": 2.05, "coherence_oct": 2.05, "modulation_oct": 0.9}, "weak",
+        "tempo",
+        {"bias": -1.73, "like_32_ms": -7.92, "run_oct": 2.05, "coherence_oct": 2.05, "modulation_oct": 0.9, "words": 1.0},
+        "weak",
         "pace against the caller's own, right in four of five cases; a converter follows the tempo, so it shows little of one",
     ),
     _challenge(
@@ -147,17 +149,17 @@ _CHALLENGES = (
     ),
     _challenge(
         8, "Hold Nose", "vocal", "B", "words", (2, 12), "low-pitch",
-        "nasal", {"bias": -2.09, "nasal_change_db": 3.51}, "weak",
+        "nasal", {"bias": -2.09, "nasal_change_db": 3.51, "words": 1.0}, "weak",
         "only nasal sounds change, and the drawn words hold few; judged against the caller's own earlier speech",
     ),
     _challenge(
         9, "High Pitch", "pitch", "A", "words", (2, 12), "read-quickly",
-        "pitch", {"bias": -2.77, "shift_st": 0.42, "low_shift_st": 0.41}, "measured",
+        "pitch", {"bias": -2.77, "shift_st": 0.42, "low_shift_st": 0.41, "words": 1.0}, "measured",
         "the tones against those of the caller's own earlier speech, without which nobody can tell", phone_safe=True,
     ),
     _challenge(
         10, "Low Pitch", "pitch", "B", "digits", (2, 12), "read-slowly",
-        "pitch", {"bias": -1.57, "shift_st": -0.34, "low_shift_st": -0.37}, "weak",
+        "pitch", {"bias": -1.57, "shift_st": -0.34, "low_shift_st": -0.37, "words": 1.0}, "weak",
         "voices go up far more easily than down: the gap is small, and a low voice can hardly go lower",
     ),
     _challenge(
@@ -178,7 +180,7 @@ _CHALLENGES = (
     ),
     _challenge(
         16, "Emotions", "tone", "A", "emotion", (2, 12), "read-quickly",
-        "emotion", {"bias": -1.5, "pitch_change_st": 0.35, "range_change_st": 0.1}, "weak",
+        "emotion", {"bias": -1.5, "pitch_change_st": 0.35, "range_change_st": 0.1, "words": 1.0}, "weak",
         "a change of level, F0 and tempo against the caller's own is measured; which emotion it was hardly", phone_safe=True,
     ),
     _challenge(

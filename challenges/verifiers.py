@@ -21,6 +21,7 @@ from challenges.words import Heard
 
 MIN_SNR_DB = 5.0  # of the answer: below it pitch and spectrum are the noise's
 MIN_ACTIVE_S = 0.4  # of sound in an answer of speech
+WORDS_COUNT = (0.1, 1.3)  # share of the manner's score that is left where no drawn word was read, and what reading adds to it
 Cues = Mapping[str, float]
 
 
@@ -75,7 +76,8 @@ def _with_words(score: float, words: Heard | None, challenge: Challenge) -> floa
     """Done in the right manner but with other words is done with an old recording: the words can only take away."""
     if words is None or words.score is None or not challenge.parameters.get("words"):
         return score
-    return score * min(1.0, 0.3 + 1.4 * words.score)
+    least, slope = WORDS_COUNT
+    return score * min(1.0, least + slope * words.score)
 
 
 # --- cues of each verifier ------------------------------------------------------------------------------------------

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from challenges.catalogue import PHONE
 from challenges.examination import ExaminationConfig
 from challenges.fusion import Judgement
+from challenges.words import Heard
 from engine.audio import AudioFrame
 from engine.session import Session
 from tests.engine.test_call import CONFIG
@@ -134,3 +137,34 @@ def test_a_rehearsed_answer_s_sound_does_not_move_the_rehearsed_call() -> None:
     assert outcome is not None
     assert outcome.stages == ["asked", "answering", "judging", "unclear", "over"]
     assert outcome.llr == pytest.approx(1.0), "as soft as before, and after"
+
+
+@dataclass(frozen=True)
+class Readers:
+    """Judges of which only the recogniser is asked."""
+
+    words: Callable[[np.ndarray, Any], Heard] | None
+
+    def judge(self, question: Any, answer: Any, *_: Any) -> Judgement:
+        assert self.words is not None
+        return replace(NOTHING, compliance=self.words(answer.samples, question).score)
+
+
+@pytest.mark.parametrize("says", [True, False])
+def test_the_recogniser_hears_the_drawn_words_of_who_says_them_and_the_answer_of_who_does_not(says: bool) -> None:
+    heard: list[np.ndarray] = []
+
+    def words(samples: np.ndarray, question: Any) -> Heard:
+        heard.append(samples)
+        return Heard(score=0.5)
+
+    shouter = Shouter()
+    shouter.wording = lambda said: said[:7000] if says else None  # type: ignore[attr-defined]
+    drawn = voice(200, 1.0)
+    rules = Rules(CONFIG, ExaminationConfig(questions=1), Readers(words), Model(), PHONE, say=lambda *_: drawn)  # type: ignore[arg-type]
+    outcome = Rehearsal(shouter, "speak-loudly", rules, np.ones(8000, np.int16), 40.0, random.Random(1)).play()  # type: ignore[arg-type]
+    assert outcome is not None
+    assert outcome.told[0].judgement is not None
+    assert outcome.told[0].judgement.compliance == 0.5
+    assert len(heard) == 1
+    assert (len(heard[0]) == 7000) == says

@@ -135,6 +135,18 @@ def test_the_mixer_s_music_is_clean_beside_a_converted_voice() -> None:
     assert 0.1 < np.corrcoef(answer, np.resize(STOCK.played["instrumental-playback"], len(answer)))[0, 1] < 0.9
 
 
+def test_who_does_as_asked_says_the_words_and_who_does_not_says_others() -> None:
+    said = voice(100, 3.0)
+    for name in ("honest", "late", "muter"):
+        assert np.array_equal(caller(name).wording(said), said), name
+    for name in ("refuser", "silent", "replayer"):
+        assert caller(name).wording(said) is None, name
+    for name in ("converter", "mixer"):
+        converted = caller(name).wording(said)
+        assert len(converted) == len(said)
+        assert not np.array_equal(converted, said), name
+
+
 def test_a_seed_gives_the_same_call_again() -> None:
     for name in set(CALLERS) - {"neural-converter"}:
         one, other = (caller(name, 7).answer(ask("high-pitch")) for _ in range(2))

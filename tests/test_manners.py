@@ -55,3 +55,18 @@ def test_a_question_rises_over_its_last_voice_and_not_over_the_silence_behind(fa
     before, end = (track.f0 > 0) & (at < 2.0), (track.f0 > 0) & (at > 2.6) & (at < 3.0)
     assert end.sum() > 5
     assert np.median(track.f0[end]) > 1.25 * np.median(track.f0[before])
+
+
+def test_a_whisper_has_the_envelope_and_no_pitch() -> None:
+    at = np.arange(3 * RATE) / RATE
+    buzz = sum(np.sin(2 * np.pi * 120 * k * at) / k for k in range(1, 25)) * (np.sin(2 * np.pi * 2 * at) ** 2)
+    plain = (4000 * buzz).astype(np.int16)
+    breath = manners.whispered(plain)
+    assert breath.shape == plain.shape
+    found, before = measure(breath), measure(plain)
+    assert found is not None
+    assert before is not None
+    assert before.voiced_share > 0.8
+    assert found.voiced_share < 0.2
+    envelopes = [np.abs(x.astype(float)).reshape(-1, 400).mean(axis=1) for x in (plain, breath)]
+    assert np.corrcoef(*envelopes)[0, 1] > 0.7

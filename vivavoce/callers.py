@@ -86,6 +86,7 @@ MANNERS: Mapping[str, Manner] = {
     "hold-nose": lambda x, rng: manners.nasal(x),
     "question": lambda x, rng: manners.rising(x, rng.uniform(1.4, 1.7)),
 }
+IN_MANNER: Mapping[str, Manner] = {**MANNERS, "whisper": lambda x, rng: manners.whispered(x)}  # of words that are read
 PLAYBACK = frozenset({"crosstalk", "instrumental-playback", "lyric-playback"})
 PLAIN = frozenset({"foreign-words", "accent"})  # any speech does the task as far as is measured without a recogniser
 
@@ -110,6 +111,11 @@ class Caller:
         """What is said to `question`; None where `can` says no."""
         raise NotImplementedError
 
+    def wording(self, said: Samples) -> Samples | None:
+        """How the drawn words sound when this caller says them, `said` being somebody's saying them in the manner asked;
+        None where the answer does not hold them."""
+        return None
+
     def _plain(self, seconds: float = ANSWER_S) -> Samples:
         """A piece of the person's speech that was not heard before."""
         return piece(self.person.spare, seconds, self.rng)
@@ -125,6 +131,9 @@ class Honest(Caller):
 
     def answer(self, question: Question) -> Spoken | None:
         return self.does(question.challenge.key)
+
+    def wording(self, said: Samples) -> Samples | None:
+        return said
 
     def does(self, key: str) -> Spoken | None:
         """The task of challenge `key` done: recorded where somebody was, else made of plain speech where that is honest."""
@@ -195,6 +204,9 @@ class Replayer(Honest):
     def can(self, key: str) -> bool:
         return True
 
+    def wording(self, said: Samples) -> None:
+        return None
+
     def answer(self, question: Question) -> Spoken | None:
         asked = question.challenge
         others = [c.key for c in CATALOGUE.values() if c.family != asked.family and c.key not in PLAIN | PLAYBACK]
@@ -230,6 +242,9 @@ class Converter(Honest):
         done = self.does(question.challenge.key) or Spoken(self._plain(), "plain")
         return Spoken(self.convert(done.samples), done.how, done.begins_s + 0.3)  # a converter's own delay
 
+    def wording(self, said: Samples) -> Samples:
+        return self.convert(said)
+
     def convert(self, samples: Samples) -> Samples:
         return manners.levelled(manners.revoice(samples, self._pitch, self._formants))
 
@@ -249,6 +264,9 @@ class Muter(Converter):
     """A converter that is switched off for the task: the answer is in the attacker's own voice."""
 
     name = "muter"
+
+    def wording(self, said: Samples) -> Samples:
+        return said
 
     def answer(self, question: Question) -> Spoken:
         return self.does(question.challenge.key) or Spoken(self._plain(), "plain")

@@ -29,7 +29,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "noise/manifest.csv. Every call runs through the objects of a live one in media time, over G.711 with noise:\n"
         "plain speech, a question, the answer, perhaps a second question, plain speech again. Answers are recordings of\n"
         "the activity where there are any, else plain speech brought into that manner; recordings of another split are\n"
-        "used where the chosen one has none. What is spoken is not judged here: no recording says the drawn words.\n"
+        "used where the chosen one has none. No recording says the drawn words: where a caller would, espeak-ng says them\n"
+        "to the recogniser, in the manner asked, through the caller's converter and line; other answers are read as they are.\n"
         "Honest, refuser, silent and late are people in their own voice; the others are attacks."
     )
     add = parser.add_argument
@@ -112,7 +113,8 @@ def _measure(args: argparse.Namespace, keys: Sequence[str]) -> dict[str, Any]:
 
 
 def _rules(args: argparse.Namespace, settings: Settings) -> Any:
-    """What a service with these settings would judge by, asking by itself and not listening for words."""
+    """What a service with these settings would judge by, asking by itself."""
+    from vivavoce import said
     from vivavoce.examiner import examination_config, load_pack
     from vivavoce.rehearsal import Rules
     from vivavoce.service_examination import judges
@@ -120,9 +122,12 @@ def _rules(args: argparse.Namespace, settings: Settings) -> Any:
     model = service_model.load(settings)
     config = service_model.call_config(settings, model.info)
     examination = replace(examination_config(settings.examination, config.policy.deepfake_llr), mode="automatic")
-    judged_by = replace(judges(model, config.policy.calibration), words=None)
+    say = said.said if said.available() else None
+    judged_by = judges(model, config.policy.calibration)
+    if say is None:
+        judged_by = replace(judged_by, words=None)
     pack = load_pack(Examination(prompts=str(args.prompts))) if args.prompts else None
-    return Rules(config, examination, judged_by, model, by_line(args.line), settings.calls.vad_mode, pack=pack)
+    return Rules(config, examination, judged_by, model, by_line(args.line), settings.calls.vad_mode, pack=pack, say=say)
 
 
 def _hiss(seed: int) -> np.ndarray[Any, np.dtype[np.int16]]:

@@ -209,6 +209,22 @@ def revoice(samples: Samples, pitch: float, formants: float) -> Samples:
     return pcm(fit_length(resample_poly(made, 1, 2), len(samples)) * 32768)
 
 
+def whispered(samples: Samples) -> Samples:
+    """The same words as breath: WORLD's envelope over noise, 6 dB an octave brighter, for no folds swing."""
+    from models.vocoders import fit_length
+
+    pyworld, wide_rate = _pyworld(), 2 * RATE
+    if len(samples) < RATE // 10:
+        return samples
+    source = resample_poly(samples.astype(np.float64) / 32768, 2, 1)
+    f0, times = world_pitch(source, wide_rate)
+    envelope = pyworld.cheaptrick(source, f0, times, wide_rate)
+    breath = pyworld.synthesize(np.zeros_like(f0), envelope, np.ones_like(envelope), wide_rate, 1000 * FRAME_S)
+    made = np.diff(resample_poly(breath, 1, 2), prepend=0.0)
+    peak = float(np.abs(made).max(initial=0.0))
+    return pcm(fit_length(made, len(samples)) * (float(np.abs(samples.astype(np.float64)).max()) / 2 / max(peak, 1e-9)))
+
+
 def world_pitch(source: Floats, rate: int = RATE) -> tuple[Floats, Floats]:
     """F0 in Hz every 5 ms, 0 where unvoiced, and the times in seconds."""
     pyworld = _pyworld()

@@ -1,7 +1,8 @@
 """Does the recogniser tell the drawn words from others? Spoken digits of the corpus and espeak-ng's voices, by telephone.
 
 Done: what was spoken is what was drawn. Not done: the same sound against as many other words, and plain speech of the
-corpus against any. All of it passes G.711 with noise. `python -m vivavoce.measure_words CORPUS` prints one JSON object.
+corpus against any. All of it passes G.711 with noise. `python -m vivavoce.measure_words CORPUS` prints one JSON object;
+with a challenge behind it (`whisper`, `high-pitch` ...) what is asked for is first brought into that manner.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from engine.audio import Samples
 from models.channel import Channel, apply
 from models.corpus import Clip, read_corpus, read_speech
 from models.metrics import auroc, eer
+from vivavoce.callers import IN_MANNER
 from vivavoce.train_cepstra import read_noises
 from vivavoce.voices import resample
 
@@ -102,6 +104,16 @@ def say(text: str, voice: str, words_per_minute: int) -> Samples:
     return resample(np.frombuffer(done.stdout[44:], "<i2").astype(np.int16), 22050, RATE)
 
 
+def in_manner(answers: Sequence[Spoken], key: str | None) -> list[Spoken]:
+    """All said as challenge `key` asks; as they are without one. ValueError names a challenge without such a manner."""
+    if key is None:
+        return list(answers)
+    if key not in IN_MANNER:
+        raise ValueError(f"nothing is brought into the manner of {key!r}: {', '.join(sorted(IN_MANNER))}")
+    rng = random.Random(key)
+    return [replace(said, samples=IN_MANNER[key](said.samples, rng)) for said in answers]
+
+
 def judge(answers: Iterable[Spoken], noises: Sequence[Samples], snr_db: float, recogniser: Recogniser) -> Iterator[Judged]:
     """Each answer by the question it was given to, and by OTHERS of the same kind and length."""
     rng, places = random.Random("line"), np.random.default_rng(1)
@@ -130,18 +142,28 @@ def _other(said: Spoken, rng: random.Random) -> Question:
     return replace(question, words=question.words[: len(said.words)]) if said.words else question
 
 
-def measure_words(corpus: Path, split: str = "dev", snr_db: float = 15.0, plain: int = 60) -> dict[str, Any]:
+def measure_words(
+    corpus: Path, split: str = "dev", snr_db: float = 15.0, plain: int = 60, manner: str | None = None
+) -> dict[str, Any]:
     """AUROC and errors by material and together, and the cost. Noise is of the corpus's eval split: no training heard it.
 
-    ValueError: without the extra `examine` nothing can be judged.
+    `manner`: the key of a challenge as which all of it is said. ValueError: a challenge that nothing is brought into, or
+    without the extra `examine`, for nothing can be judged then.
     """
     clips, noises = read_corpus(corpus, [split]), read_noises(corpus / "noise", "eval")
-    answers = [*real_digits(clips), *synthetic(), *plain_speech(clips, plain)]
+    answers = in_manner([*real_digits(clips), *synthetic(), *plain_speech(clips, plain)], manner)
     recogniser = Recogniser()
     judged = list(tqdm(judge(answers, noises, snr_db, recogniser), desc="words", unit="answer", file=sys.stderr))
     if any(j.heard.reason == "no-recogniser" for j in judged):
         raise ValueError("this needs the extra: pip install 'vivavoce[examine]'")
-    return {"split": split, "snr_db": snr_db, "threshold": THRESHOLD, "materials": table(judged), "ms_per_5_s": cost(judged)}
+    return {
+        "split": split,
+        "snr_db": snr_db,
+        "manner": manner or "plain",
+        "threshold": THRESHOLD,
+        "materials": table(judged),
+        "ms_per_5_s": cost(judged),
+    }
 
 
 def table(judged: Sequence[Judged]) -> dict[str, Any]:
@@ -175,4 +197,4 @@ def cost(judged: Sequence[Judged]) -> float:
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure_words(Path(sys.argv[1])), indent=1))
+    print(json.dumps(measure_words(Path(sys.argv[1]), manner=next(iter(sys.argv[2:]), None)), indent=1))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import webrtcvad
@@ -19,6 +19,7 @@ from challenges.examination import Examination, ExaminationConfig
 from challenges.fusion import Judgement
 from challenges.prompts import PromptPack
 from challenges.stages import Conclude, Judge, Play, Press, Record, Stage, sets_aside
+from challenges.words import Heard
 from connectors.g711 import decode_mu_law, encode_mu_law
 from connectors.mixing import MixedRecording
 from engine.audio import AudioFrame, Chunk
@@ -28,6 +29,7 @@ from models.runtime import OnnxModel
 from vivavoce.callers import Caller
 from vivavoce.judging import Judges
 from vivavoce.manners import Floats, Samples, pcm
+from vivavoce.said import Say, as_loud
 
 PROMPT_S = 2.5  # silence of the caller while a question is heard, where there is no pack to speak it
 AFTER_S = 3.2  # of plain speech after the last question
@@ -48,6 +50,7 @@ class Rules:
     vad_mode: int = 2
     language: str = "en"
     pack: PromptPack | None = None  # speaks the questions
+    say: Say | None = None  # says the drawn words where an answer holds them, for the recogniser; None: nothing is read
 
 
 @dataclass
@@ -105,6 +108,7 @@ class Rehearsal:
         """`recording` is given both sides of the call; whoever made it closes it."""
         self._recording = recording
         self._caller, self._key, self._rules, self._rng = caller, key, rules, rng
+        self._judges = rules.judges if rules.say is None else replace(rules.judges, words=self._read)
         self._call = Call(CallInfo("rehearsal"), rules.call, webrtcvad.Vad(rules.vad_mode).is_speech, 0.0)
         chunk_s = rules.call.chunk_samples / rules.call.rate
         self._exam = Examination(rules.examination, self._ask, chunk_s, can_play=True)
@@ -114,6 +118,8 @@ class Rehearsal:
         self._now, self._sent = 0.0, 0
         self._asked: list[str] = []
         self._used: list[str] = []
+        self._replies: list[tuple[int, Question]] = []  # when each answer begins, in samples of the call, and to what
+        self._said_until = 0  # samples of the call by which all that is to be said will have been
         self._baseline: float | None = None
         self._out = Outcome(Verdict.LISTENING, None, Verdict.LISTENING)
 
@@ -230,11 +236,25 @@ class Rehearsal:
         spoken = self._caller.answer(question)
         if spoken is not None:
             self._out.told[-1].how = spoken.how
-            self._says.append(np.zeros(round(spoken.begins_s * self._rules.call.rate), np.int16))
-            self._says.append(spoken.samples)
+            pause = np.zeros(round(spoken.begins_s * self._rules.call.rate), np.int16)
+            begins = max(self._sent, self._said_until) + len(pause)
+            self._replies.append((begins, question))
+            self._said_until = begins + len(spoken.samples)
+            self._says += [pause, spoken.samples]
+
+    def _read(self, samples: Samples, question: Question) -> Heard:
+        """What the recogniser makes of the answer, or of somebody who says what it would hold."""
+        assert self._rules.say is not None  # or the judges' own would have been asked
+        if self._rules.judges.words is None:
+            return Heard(reason="no-recogniser")
+        answered = [reply for begins, reply in self._replies if begins < self._sent]  # one who is late answers an older one
+        said = self._caller.wording(self._rules.say((answered or [question])[-1], self._rng))
+        if said is None:
+            return self._rules.judges.words(samples, question)
+        return self._rules.judges.words(self._wire.send(as_loud(said, active_level(samples))), question)
 
     def _judge(self, step: Judge) -> None:
-        found = self._rules.judges.judge(step.question, step.answer, self._baseline, self._rules.line, step.unanswered)
+        found = self._judges.judge(step.question, step.answer, self._baseline, self._rules.line, step.unanswered)
         told = self._out.told[-1]
         told.judgement = found
         self._exam.receive_judgement(found, step.question.nonce, self._now)

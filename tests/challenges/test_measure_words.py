@@ -11,7 +11,7 @@ from challenges.content import Question
 from challenges.words import Heard, Recogniser
 from engine.audio import Samples
 from models.corpus import Clip
-from vivavoce.measure_words import DIGITS, Judged, Spoken, cost, judge, real_digits, row, table
+from vivavoce.measure_words import DIGITS, Judged, Spoken, cost, in_manner, judge, real_digits, row, table
 
 NOISE = [(np.random.default_rng(0).normal(size=16000) * 300).astype(np.int16)]
 
@@ -85,3 +85,13 @@ def test_every_answer_is_judged_by_its_question_and_by_two_others_of_its_length(
     assert all(question.words != words for question in listener.asked[1:])
     assert len({question.words for question in listener.asked}) == 5
     assert 2.4 <= found[0].seconds <= 3.2
+
+
+def test_answers_are_brought_into_a_manner_or_left_as_they_are() -> None:
+    said = Spoken("a", "words", ("banana",), (np.sin(np.arange(16000) / 10) * 4000).astype(np.int16))
+    assert in_manner([said], None) == [said]
+    (quick,) = in_manner([said], "read-quickly")
+    assert quick.words == said.words
+    assert 0.55 < len(quick.samples) / len(said.samples) < 0.8
+    with pytest.raises(ValueError, match="nothing is brought into the manner of 'clap'"):
+        in_manner([said], "clap")

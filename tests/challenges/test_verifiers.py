@@ -73,3 +73,16 @@ def test_spoken_words_are_the_recogniser_s_affair() -> None:
 
 def test_what_compares_needs_something_to_compare_with() -> None:
     assert {c.key for c in CATALOGUE.values() if c.verifier in RELATIVE} >= {"high-pitch", "speak-loudly", "read-slowly"}
+
+
+@pytest.mark.parametrize("key", ["whisper", "high-pitch", "cup-mouth", "static-mouth", "hold-nose", "read-quickly", "emotions"])
+def test_other_words_undo_a_task_and_words_that_cannot_be_read_do_not(key: str) -> None:
+    answer = measure(DONE[key].astype("int16")) if key in DONE else measure(voice(seed=6))
+    bare, right, misheard, wrong, unread = (
+        verify(question(key), answer, PLAIN, PHONE, heard).score
+        for heard in (None, Heard(score=0.95), Heard(score=0.4), Heard(score=0.02), Heard(reason="too-noisy"))
+    )
+    assert bare is not None
+    assert right == unread == bare
+    assert misheard == pytest.approx(0.62 * bare)
+    assert wrong == pytest.approx(0.126 * bare)
