@@ -240,7 +240,7 @@ def limit_on_dev(weights: Path, corpus: Path) -> dict[str, Any]:
         "limit": limit,
         "people_lost": _below(heard[True], limit),
         "fakes_lost": _below(heard[False], limit),
-        "noise_kept": 1 - _below(kept, limit) if kept else None,
+        "noise_kept": round(1 - _below(kept, limit), 4) if kept else None,
     }
 
 

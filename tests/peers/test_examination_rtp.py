@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import re
 import shutil
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -20,7 +21,7 @@ import pytest
 import pytest_asyncio
 
 from challenges.catalogue import by_name
-from challenges.content import clip_texts, draw
+from challenges.content import Question, clip_texts, draw
 from challenges.prompts import LEAD_S, WORD_S, PromptPack
 from connectors.g711 import decode_mu_law
 from tests.challenges.voices import voice, whisper
@@ -28,7 +29,9 @@ from tests.peers.redis import RealRedis
 from tests.peers.rtp_caller import RATE, RtpCaller
 from tests.peers.service import Service, of_call, records, running
 from vivavoce.callers import CALLERS, Caller, Person, Recording, Stock
+from vivavoce.manners import Samples
 from vivavoce.prompts import build
+from vivavoce.said import as_loud, said
 from vivavoce.samples import SAMPLES, mu_law
 from vivavoce.voices import Espeak
 
@@ -107,6 +110,15 @@ async def until(service: Service, call_id: str, *states: str, seconds: float = 3
     return record
 
 
+def spoken_by(caller: Caller, question: Question) -> Samples:
+    """The caller's answer; whispers are read, so that who does the task has to whisper the very words."""
+    spoken = caller.answer(question)
+    assert spoken is not None
+    if caller.name != "honest" or question.challenge.key != "whisper":
+        return spoken.samples
+    return as_loud(said(question, random.Random(1)), 1500.0)
+
+
 async def live(service: Service, name: str) -> RtpCaller:
     """One automatic examination, from the call's first word until nothing more is asked."""
     caller: Caller = CALLERS[name](person(), STOCK, random.Random(1))
@@ -118,9 +130,9 @@ async def live(service: Service, name: str) -> RtpCaller:
             while (record := await record_of(service, name))["state"] not in ("passed", "over"):
                 if record["state"] == "answering" and record["attempt"] > answered:
                     answered = record["attempt"]
-                    spoken = caller.answer(draw(by_name(record["challenge"]), "en", random.Random(1), 0.0))
-                    assert spoken is not None
-                    phone.say(spoken.samples, ANSWER_S + 1.5 if name == "late" else 0.3)
+                    asked = draw(by_name(record["challenge"]), "en", random.Random(1), 0.0)
+                    asked = replace(asked, words=tuple(re.findall(r"[a-z]+", record["sentence"].split(":")[1].lower())))
+                    phone.say(spoken_by(caller, asked), ANSWER_S + 1.5 if name == "late" else 0.3)
                 await asyncio.sleep(0.1)
         await asyncio.sleep(0.3)
     await service.ask("DELETE", f"/v1/calls/{name}")
