@@ -19,14 +19,20 @@ def chunk(level: float, *, speech: bool = False, lost: bool = False) -> Chunk:
     return Chunk(samples, 0, CHUNK_S if speech else 0.0, CHUNK_S if lost else 0.0, 0.0)
 
 
-def listening() -> Listener:
+def prompted(level: float = 20, *, speech: bool = False) -> Listener:
+    """Plain speech was heard, then a prompt was played over line noise of that level."""
     listener = Listener(ListenerConfig(), CHUNK_S)
     for _ in range(30):
         listener.receive_chunk(chunk(2000, speech=True))
     listener.begin_prompt()
     listener.expect_echo(np.zeros(8000, np.int16))
     for _ in range(12):
-        listener.receive_chunk(chunk(20))
+        listener.receive_chunk(chunk(level, speech=speech))
+    return listener
+
+
+def listening() -> Listener:
+    listener = prompted()
     listener.begin_answer()
     return listener
 
@@ -132,13 +138,7 @@ def test_a_listener_that_is_done_keeps_no_more_sound(end: str) -> None:
 
 
 def test_noise_that_a_voice_detector_calls_speech_does_not_keep_an_answer_open() -> None:
-    listener = Listener(ListenerConfig(), CHUNK_S)
-    for _ in range(30):
-        listener.receive_chunk(chunk(2000, speech=True))
-    listener.begin_prompt()
-    listener.expect_echo(np.zeros(8000, np.int16))
-    for _ in range(12):
-        listener.receive_chunk(chunk(360, speech=True))  # a crowd, 15 dB below the caller
+    listener = prompted(360, speech=True)  # a crowd, 15 dB below the caller
     assert not listener.barged_in
     listener.begin_answer()
     for _ in range(15):
