@@ -52,16 +52,6 @@ def sounding_s(samples: Samples) -> float:
     return float(_stands_out(*levels(frames(samples))).sum() * HOP_S) if len(samples) >= WINDOW else 0.0
 
 
-def last_sounding(samples: Samples, seconds: float) -> Samples:
-    """At most the last so many seconds of int16 [n] at 8 kHz, up to a little after the last sound that stands out."""
-    if len(samples) <= seconds * RATE:
-        return samples
-    active = np.flatnonzero(_stands_out(*levels(frames(samples))))
-    end = min(len(samples), (int(active[-1]) if len(active) else 0) * HOP + WINDOW + round(0.2 * RATE))
-    end = max(end, round(seconds * RATE))
-    return samples[end - round(seconds * RATE) : end]
-
-
 def levels(power: Floats) -> tuple[Floats, float, float]:
     """Of frames [n, bins]: dBFS within 300-3400 Hz, the floor and the loudest of them."""
     level = 10 * np.log10(power[:, bins(300, 3400)].sum(axis=1) / (WINDOW**2 * 0.09) + 1e-12)

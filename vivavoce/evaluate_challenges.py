@@ -114,7 +114,7 @@ def _measure(args: argparse.Namespace, keys: Sequence[str]) -> dict[str, Any]:
 
 def _rules(args: argparse.Namespace, settings: Settings) -> Any:
     """What a service with these settings would judge by, asking by itself."""
-    from vivavoce import said
+    from vivavoce import caller_words
     from vivavoce.examiner import examination_config, load_pack
     from vivavoce.rehearsal import Rules
     from vivavoce.service_examination import judges
@@ -122,7 +122,7 @@ def _rules(args: argparse.Namespace, settings: Settings) -> Any:
     model = service_model.load(settings)
     config = service_model.call_config(settings, model.info)
     examination = replace(examination_config(settings.examination, config.policy.deepfake_llr), mode="automatic")
-    say = said.said if said.available() else None
+    say = caller_words.said if caller_words.available() else None
     judged_by = judges(model, config.policy.calibration)
     if say is None:
         judged_by = replace(judged_by, words=None)

@@ -20,7 +20,7 @@ from challenges.answer import Answer
 from challenges.catalogue import CATALOGUE, Line
 from challenges.content import Question
 from challenges.fusion import DONE_TASK, FAILED_TASK, Judgement
-from challenges.track import last_sounding, sounding_s
+from challenges.track import sounding_s
 from challenges.verifiers import MIN_ACTIVE_S, RELATIVE, Compliance, verify
 from challenges.words import Heard
 from engine.explanation import unvoiced
@@ -39,8 +39,6 @@ ROOM_DB = 12.0  # what a room's own noise rises over the pauses of speech
 MAY_BE_SOFT = frozenset({"whisper", "speak-softly", "cough-whistle", "clap"})
 TELLING = ("whisper", "sing")  # done when something else was asked: plain speech is never taken for either
 SURE = 0.9  # compliance with one of them
-READ_AT_MOST_S = 7.0  # of an answer, its end: six words with pauses take no more, and reading costs most of all
-READ_S = {"read-slowly": 8.5, "foreign-words": 8.5}
 WHISPER_REALISM = 1.4  # the detector has learned from voiced speech: people's whispers lie so much lower
 
 
@@ -145,9 +143,7 @@ class Judges:
         challenge = question.challenge
         if self.words is None or (challenge.verifier != "words" and "words" not in challenge.parameters):
             return None
-        if sounding_s(samples) < MIN_ACTIVE_S:
-            return Heard(reason="too-short")
-        return self.words(last_sounding(samples, READ_S.get(challenge.key, READ_AT_MOST_S)), question)
+        return self.words(samples, question) if sounding_s(samples) >= MIN_ACTIVE_S else Heard(reason="too-short")
 
     def _realism(self, samples: Samples) -> float | None:
         """The detector's evidence on the answer alone, from a fresh state; None when there is too little sound."""

@@ -23,13 +23,15 @@ from tqdm import tqdm
 from engine.audio import AudioFrame, Samples
 from engine.call import Call, CallConfig, CallInfo
 from engine.config import load_settings
-from engine.events import ChunkReady
+from engine.offline import Job, screen
 from models.channel import G711, apply
 from models.corpus import RATE, read_speech
-from models.runtime import OnnxModel
+from models.runtime import StateStore
 from vivavoce import service_model
 
 SECONDS = 30
+PACKET = 160  # samples
+LANES = 16  # calls side by side
 LEVELS_DB = (-30.0, -45.0)  # RMS, dBFS
 HOLD_OUT = 5  # of train's noises every fifth is kept for dev, as models.dataset.read_noises has it
 TONES = {  # name -> (frequencies in Hz, seconds on, seconds of a period): ITU-T E.180 and North America's precise tones
@@ -59,21 +61,15 @@ def noises(corpus: Path) -> Iterator[tuple[str, str, Samples]]:
         yield name, "tones", (sound * 8000).astype(np.int16)
 
 
-def called(sound: Samples, level_db: float, model: OnnxModel, config: CallConfig, vad_mode: int) -> Call:
+def job(kind: str, group: str, sound: Samples, level_db: float, config: CallConfig, vad_mode: int) -> Job:
     """A call that hears SECONDS of this, over G.711."""
     long = np.resize(sound, SECONDS * RATE).astype(np.float64)
     gain = 10 ** (level_db / 20) * 32768 / max(1.0, float(np.sqrt((long**2).mean())))
     heard = apply(np.clip(np.rint(long * gain), -32768, 32767).astype(np.int16), G711, (), ())
     call = Call(CallInfo("noise"), config, webrtcvad.Vad(vad_mode).is_speech, 0.0)
-    state, now = model.init_state(1), 0.0
-    for start in range(0, len(heard), 160):
-        now = (start + 160) / RATE
-        call.receive_frame(AudioFrame(heard[start : start + 160], RATE, start), now)
-        for event in call.events():
-            if isinstance(event, ChunkReady):
-                scores, why, state = model.judge(event.chunk.samples[None], state)
-                call.receive_score(float(scores[0]), event.chunk, now, None if why is None else why[0].tolist())
-    return call
+    starts = range(0, len(heard), PACKET)
+    frames = ((AudioFrame(heard[at : at + PACKET], RATE, at), (at + PACKET) / RATE) for at in starts)
+    return Job(call, frames, lambda tag: None, key=(kind, group, level_db))
 
 
 def measure_noise(corpus: Path, model_file: str | None = None) -> dict[str, Any]:
@@ -81,15 +77,19 @@ def measure_noise(corpus: Path, model_file: str | None = None) -> dict[str, Any]
     settings = load_settings(None, os.environ, [f"model.path={model_file}"] if model_file else [])
     model = service_model.load(settings)
     config = service_model.call_config(settings, model.info)
+    jobs = (
+        job(kind, group, sound, level, config, settings.calls.vad_mode)
+        for kind, group, sound in tqdm(list(noises(corpus)), desc="noises", unit="noise", file=sys.stderr)
+        for level in LEVELS_DB
+    )
     ends: dict[str, Counter[str]] = {}
     verdicts = []
-    for kind, group, sound in tqdm(list(noises(corpus)), desc="noises", unit="noise", file=sys.stderr):
-        for level in LEVELS_DB:
-            call = called(sound, level, model, config, settings.calls.vad_mode)
-            ends.setdefault(group, Counter())[str(call.state)] += 1
-            if str(call.state) in ("deepfake-likely", "human-likely"):
-                seconds = round(call.net_speech_s, 1)
-                verdicts.append({"kind": kind, "group": group, "dbfs": level, "tag": str(call.state), "net_speech_s": seconds})
+    for done in screen(jobs, model, StateStore(model, LANES), LANES):
+        (kind, group, level), tag = done.key, str(done.call.state)
+        ends.setdefault(group, Counter())[tag] += 1
+        if tag in ("deepfake-likely", "human-likely"):
+            seconds = round(done.call.net_speech_s, 1)
+            verdicts.append({"kind": kind, "group": group, "dbfs": level, "tag": tag, "net_speech_s": seconds})
     return {"model": model.version, "seconds": SECONDS, "ends": {g: dict(c) for g, c in ends.items()}, "verdicts": verdicts}
 
 

@@ -26,10 +26,10 @@ from engine.audio import AudioFrame, Chunk
 from engine.call import Call, CallConfig, CallInfo
 from engine.events import ChunkReady, Verdict
 from models.runtime import OnnxModel
+from vivavoce.caller_words import Say, as_loud
 from vivavoce.callers import Caller
 from vivavoce.judging import Judges
 from vivavoce.manners import Floats, Samples, pcm
-from vivavoce.said import Say, as_loud
 
 PROMPT_S = 2.5  # silence of the caller while a question is heard, where there is no pack to speak it
 AFTER_S = 3.2  # of plain speech after the last question

@@ -28,10 +28,10 @@ from tests.challenges.voices import voice, whisper
 from tests.peers.redis import RealRedis
 from tests.peers.rtp_caller import RATE, RtpCaller
 from tests.peers.service import Service, of_call, records, running
+from vivavoce.caller_words import as_loud, said
 from vivavoce.callers import CALLERS, Caller, Person, Recording, Stock
 from vivavoce.manners import Samples
 from vivavoce.prompts import build
-from vivavoce.said import as_loud, said
 from vivavoce.samples import SAMPLES, mu_law
 from vivavoce.voices import Espeak
 
