@@ -133,6 +133,10 @@ class Listener:
         quiet = next((i for i, loud in enumerate(reversed(self._loud)) if loud), len(self._loud)) * self._chunk_s
         return length >= limits[1] or (quiet >= self._config.pause_s and length - quiet >= limits[0] * 0.6)
 
+    def before(self) -> Samples:
+        """Plain speech from before the first question, int16 at 8 kHz."""
+        return np.concatenate([unpacked(*kept) for kept in self._before]) if self._before else np.zeros(0, np.int16)
+
     def answer(self) -> Answer:
         """What was collected, from a little before its first sound on; nothing of it stays here."""
         first = max(0, self._loud.index(True) - 2) if True in self._loud else 0
@@ -142,7 +146,7 @@ class Listener:
             samples=np.concatenate([chunk.samples for chunk in held]) if held else empty,
             sound_s=sum(self._loud) * self._chunk_s,
             lost_s=sum(chunk.lost_s for chunk in held),
-            before=np.concatenate([unpacked(*kept) for kept in self._before]) if self._before else empty,
+            before=self.before(),
             early=self._early,
         )
         self.rest()

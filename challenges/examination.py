@@ -164,6 +164,10 @@ class Examination:
     def next_timer(self) -> float | None:
         return self._deadline
 
+    def before(self) -> Samples:
+        """What the caller said before the first question, as answers will be compared with it."""
+        return self._listener.before()
+
     def awaits(self, nonce: str) -> bool:
         """Whether the judgement of that question's answer is still waited for."""
         return self.stage is Stage.JUDGING and self.question is not None and nonce == self.question.nonce

@@ -1,9 +1,11 @@
 """From what was measured of an answer to evidence: one log-likelihood ratio with its reasons.
 
-Three questions are asked apart: was the task done, does the answer sound alive, is it the voice from before. Each
-answer's weight is bounded, so that no single failure accuses a voice that sounded neutral until then, and no single
-success clears a suspicious one: a failed task is what a stammerer, a stranger to the language and a bad line produce
-too. The weights were set by hand on dev, with `vivavoce evaluate-challenges`.
+Three questions are asked apart: was the task done, does it sound alive, is it the voice from before. A caller behind a
+converter either leaves it on, and then the answer sounds made, or switches it off for the task, and then another voice
+answers: of sound and voice the one that says less for the caller counts. Each answer's weight is bounded, so that no
+single failure accuses a voice that sounded neutral until then, and no single success clears a suspicious one: a failed
+task is what a stammerer, a stranger to the language and a bad line produce too. The weights were set by hand on dev,
+with `vivavoce evaluate-challenges`.
 """
 
 from __future__ import annotations
@@ -15,11 +17,11 @@ FAILED_TASK = 0.35  # compliance below this is a task not done
 DONE_TASK = 0.65
 DISTORTED = -1.0  # evidence of the answer's sound below which distortion is named
 DRIFTED = -1.0  # log-likelihood ratio of "same voice" below which identity is named
-COMPLIANCE_LLR = (-0.8, 0.3)  # evidence of a task surely not done, and surely done: a converter can do many tasks
+COMPLIANCE_LLR = (-0.4, 0.3)  # evidence of a task surely not done, and surely done: a converter can do many tasks
 ANOTHER_TASK_LLR = -2.0  # whispered or sung when something else was asked: nobody does that, but a recording does
-REALISM_WEIGHT, REALISM_LIMIT = 0.4, 1.5
-DRIFT_WEIGHT, DRIFT_LIMIT = 0.2, 1.0
-IDENTITY_WEIGHT, IDENTITY_LIMITS = 0.6, (-2.0, 0.5)
+REALISM_WEIGHT, REALISM_LIMIT = 0.4, 1.2
+BEFORE_WEIGHT, BEFORE_LIMIT = 0.2, 0.5  # with every answer: how the caller sounded before the question
+IDENTITY_WEIGHT, IDENTITY_LIMITS = 1.2, (-2.0, 0.5)
 LIMITS = (-2.0, 2.0)  # of one answer
 FAILED_LLR = -1.0  # of one answer: at or below it is failed
 STILL_PASSED = -0.5  # a task done is passed if its sound and voice say no more than this against it
@@ -30,8 +32,8 @@ class Judgement:
     """What was measured of one answer; None where it could not be."""
 
     compliance: float | None  # 0 to 1
-    realism: float | None  # the detector's evidence on the answer alone, natural log, high is human
-    baseline: float | None  # the same of the call before the question
+    realism: float | None  # evidence of how the answer sounds, by itself, natural log, high is human
+    baseline: float | None  # the same of what was said before any question
     identity: float | None  # natural-log likelihood ratio of one voice against two
     reasons: tuple[str, ...] = ()  # why something could not be measured
     another_task: bool = False  # a task was done that nobody asked for
@@ -58,13 +60,14 @@ def weigh(judgement: Judgement, *, early: bool = False, undone: int = 0) -> Weig
     What was begun while the prompt was playing may be an answer to an older question: it can clear, but not accuse.
     Whoever did not do `undone` tasks before is the same shy or unwilling person at the next: each counts half of the last.
     """
-    parts = [_compliance(judgement, undone), _realism(judgement), _identity(judgement.identity)]
-    llr = sum(part for part, _ in parts)
-    reasons = tuple(reason for _, reason in parts if reason)
+    if judgement.empty:
+        return Weighed(0.0, judgement.reasons)
+    parts = [_compliance(judgement, undone), _before(judgement.baseline), _sound_and_voice(judgement)]
+    llr = sum(parts)
+    reasons = _reasons(judgement)
     low = 0.0 if early else LIMITS[0]
     llr = min(max(llr, low), LIMITS[1])
-    undone_now = not early and judgement.compliance is not None and judgement.compliance < FAILED_TASK
-    failed = undone_now or llr <= FAILED_LLR
+    failed = (not early and _undone(judgement)) or llr <= FAILED_LLR
     return Weighed(llr, (*reasons, *judgement.reasons), _passed(judgement, llr), failed)
 
 
@@ -74,40 +77,48 @@ def _passed(judgement: Judgement, llr: float) -> bool:
     return done and llr >= STILL_PASSED
 
 
-def _compliance(judgement: Judgement, undone: int) -> tuple[float, str]:
+def _reasons(judgement: Judgement) -> tuple[str, ...]:
+    """What speaks against the caller in each part, by name."""
+    found = []
+    if judgement.another_task:
+        found.append("another-task")
+    elif _undone(judgement):
+        found.append("non-compliance")
+    if judgement.realism is not None and judgement.realism < DISTORTED:
+        found.append("distortion")
+    if judgement.identity is not None and judgement.identity < DRIFTED:
+        found.append("identity-drift")
+    return tuple(found)
+
+
+def _undone(judgement: Judgement) -> bool:
+    return judgement.compliance is not None and judgement.compliance < FAILED_TASK
+
+
+def _compliance(judgement: Judgement, undone: int) -> float:
     score = judgement.compliance
     if judgement.another_task:
-        return ANOTHER_TASK_LLR, "another-task"
+        return ANOTHER_TASK_LLR
     if score is None:
-        return 0.0, ""
+        return 0.0
     low, high = COMPLIANCE_LLR
     if score < FAILED_TASK:
-        return low * (1 - score / FAILED_TASK) ** 0.5 * 0.5**undone, "non-compliance"
-    if score > DONE_TASK:
-        return high * (score - DONE_TASK) / (1 - DONE_TASK), ""
-    return 0.0, ""
+        return low * math.sqrt(1 - score / FAILED_TASK) * 0.5**undone
+    return max(0.0, high * (score - DONE_TASK) / (1 - DONE_TASK))
 
 
-def _realism(judgement: Judgement) -> tuple[float, str]:
-    """The answer's own sound, and how it changed against before: a converter breaks on unusual voices.
-
-    Sound that is alive clears only the voice that it is known to be: a converter can be switched off for the task.
-    """
-    if judgement.realism is None:
-        return 0.0, ""
-    own = _bounded(REALISM_WEIGHT * judgement.realism, REALISM_LIMIT)
-    if own > 0 and (judgement.identity is None or judgement.identity < 0):
-        own = 0.0
-    change = 0.0 if judgement.baseline is None else judgement.realism - judgement.baseline
-    drift = _bounded(DRIFT_WEIGHT * min(change, 0.0), DRIFT_LIMIT)
-    return own + drift, "distortion" if judgement.realism < DISTORTED else ""
+def _before(baseline: float | None) -> float:
+    return 0.0 if baseline is None else _bounded(BEFORE_WEIGHT * baseline, BEFORE_LIMIT)
 
 
-def _identity(llr: float | None) -> tuple[float, str]:
-    if llr is None:
-        return 0.0, ""
+def _sound_and_voice(judgement: Judgement) -> float:
+    """The weaker of two, where both were measured; where not, a sound that is alive or a known voice alone clears little."""
     low, high = IDENTITY_LIMITS
-    return min(max(IDENTITY_WEIGHT * llr, low), high), "identity-drift" if llr < DRIFTED else ""
+    voice = None if judgement.identity is None else max(IDENTITY_WEIGHT * judgement.identity, low)
+    if judgement.realism is None:
+        return 0.0 if voice is None else min(voice, high)
+    sound = _bounded(REALISM_WEIGHT * judgement.realism, REALISM_LIMIT)
+    return min(sound, 0.0) if voice is None else min(sound, voice)
 
 
 def _bounded(value: float, limit: float) -> float:

@@ -223,11 +223,6 @@ class Call:
         return self._policy.llr
 
     @property
-    def sound_llr(self) -> float | None:
-        """`llr` of the sound alone, without examined answers."""
-        return self._policy.sound_llr
-
-    @property
     def judged_llr(self) -> float | None:
         """`llr` once it rests on enough speech for a verdict."""
         return self._policy.llr if self._policy.enough else None

@@ -109,6 +109,7 @@ class Examination(Struct, frozen=True, forbid_unknown_fields=True):
         float | None, _meta("a question is proposed at or below; unset: half of tags.deepfake_llr", "nat")
     ] = None
     questions: Annotated[int, _meta("asked of one caller at most", "questions", ge=1, le=5)] = 3
+    model: Annotated[str, _meta("an .onnx file that judges how answers sound; empty: the weights that ship")] = ""
     answer_s: Annotated[float, _meta("a caller who has not begun to answer by then has not answered", "s", ge=3, le=60)] = 8.0
     queue: Annotated[int, _meta("answers waiting to be judged; more are left unclear", "answers", ge=1, le=10000)] = 64
 

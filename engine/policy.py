@@ -142,11 +142,6 @@ class Policy:
         return self._running.mean
 
     @property
-    def sound_llr(self) -> float | None:
-        """`llr` without what examined answers added: what the caller's sound alone says."""
-        return None if self.llr is None else self.llr - self._examined
-
-    @property
     def probability(self) -> float | None:
         return None if self.llr is None else synthetic_probability(self.llr, self.config.prior)
 

@@ -124,12 +124,25 @@ def trials_of(store: AudioStore, clips: Sequence[Clip]) -> list[Recording]:
     return calibrate.prefixes(whole) + calls
 
 
-def ship(model: StreamingConformer, places: Places, dev: AudioStore, provenance: dict[str, Any]) -> dict[str, Any]:
+def answers_of(store: AudioStore, clips: Sequence[Clip]) -> list[Recording]:
+    """People's clips and every copy of one in the store, whole and in prefixes: by what `purpose = "answers"` is calibrated."""
+    people = {clip.name: clip for clip in clips if clip.bonafide}
+    made = [
+        Recording(np.array(store.samples(e)), not e.copy, "clip", e.repo, "copy" if e.copy else "", e.generator)
+        for e in store.entries
+        if not e.coding and e.source in people
+    ]
+    return calibrate.prefixes(made)
+
+
+def ship(
+    model: StreamingConformer, places: Places, dev: AudioStore, provenance: dict[str, Any], purpose: str = "calls"
+) -> dict[str, Any]:
     """Export, calibrate on dev, write weights and info. Returns dev's figures."""
     draft = _info(places.weights.stem, Calibration(1.0, 0.0, 0.0, 1.0), Thresholds(-1e9, 1e9), provenance)
     difference = export(model, places.weights, draft)
     held_out, _ = read_noises(places.corpus / "noise", hold_out=True)
-    trials = trials_of(dev, read_corpus(places.corpus, ["dev"]))
+    trials = (answers_of if purpose == "answers" else trials_of)(dev, read_corpus(places.corpus, ["dev"]))
     scored = calibrate.screen(load_model(places.weights), trials, held_out)
     calibration = calibrate.fit(scored)
     thresholds = calibrate.choose_thresholds(scored, calibration)
@@ -236,4 +249,4 @@ def from_corpus(places: Places, config: TrainConfig) -> dict[str, Any]:
     best = train_and_choose(places, config, stores)
     if heavier:
         return ship_second_opinion(best, places, config, stores)
-    return ship(load_averaged(best), places, stores[1], provenance_of(best, stores))
+    return ship(load_averaged(best), places, stores[1], provenance_of(best, stores), config.purpose)

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 FRAME_MS = 40  # a score for every so much audio; chunks are whole numbers of it
 DEFAULT_WEIGHTS = Path(__file__).parent / "weights" / "vivavoce-1.onnx"
+ANSWERS_WEIGHTS = DEFAULT_WEIGHTS.with_name("answers-1.onnx")  # what the examination judges answers with
 INT8_WEIGHTS = DEFAULT_WEIGHTS.with_name("vivavoce-1-int8.onnx")  # made from them by `make int8`
 # ONNX Runtime's own exceptions have no ancestor but Exception.
 LOAD_FAULTS = (

@@ -54,12 +54,17 @@ class TrainConfig:
     start: str = ""  # a checkpoint whose averaged weights a new run begins with
     teachers: tuple[str, ...] = ()  # checkpoints whose mean views are learned from beside the labels
     teach: float = 1.0  # weight of that
+    purpose: str = "calls"  # or "answers": to tell a voice from copies of it, whoever it is; what dev says of calls does not
+    # choose then, so the last weights are kept, with the views weighed as ANSWERS_MIX
     model: Mapping[str, Any] = field(default_factory=lambda: {"dropout": 0.0})  # overrides of ModelConfig
     loss: LossConfig = field(default_factory=LossConfig)
     mask: MaskConfig = field(default_factory=MaskConfig)
     batch: BatchConfig = field(default_factory=BatchConfig)
     channel: ChannelConfig = field(default_factory=ChannelConfig)
 
+
+PURPOSES = ("calls", "answers")
+ANSWERS_MIX = (0.2, 0.8)  # the pooled view knows recording worlds: of no use where one call's answers are judged
 
 SECTIONS: Mapping[str, Any] = {
     "batch": BatchConfig,
@@ -78,6 +83,8 @@ def load_config(path: Path | None) -> TrainConfig:
         if name in table:
             table[name] = _dataclass(kind, table[name], f"{path}: [{name}]")
     config: TrainConfig = _dataclass(TrainConfig, table, str(path))
+    if config.purpose not in PURPOSES:
+        raise ValueError(f"{path}: unknown purpose {config.purpose!r}; known: {', '.join(PURPOSES)}")
     return config
 
 
@@ -178,9 +185,10 @@ class Trainer:
         with (self.folder / "dev.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         tqdm.write(f"step {self.step} loss {loss:.3f} {figures.line()}")
-        if figures.choice > self.best:
+        answers = self.config.purpose == "answers"
+        if answers or figures.choice > self.best:
             self.best = figures.choice
-            self.averaged.head.mix.copy_(torch.tensor(figures.mix))
+            self.averaged.head.mix.copy_(torch.tensor(ANSWERS_MIX if answers else figures.mix))
             self.save(self.folder / "best.pt")
         return figures
 

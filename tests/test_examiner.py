@@ -55,6 +55,10 @@ class Pack:
 class Judge:
     def __init__(self, judgement: Judgement | Exception) -> None:
         self.judgement = judgement
+        self.prepared: np.ndarray | None = None
+
+    def prepare(self, before: np.ndarray) -> None:
+        self.prepared = before
 
     def judge(self, *_: Any) -> Judgement:
         if isinstance(self.judgement, Exception):
@@ -143,6 +147,18 @@ def test_a_question_is_played_answered_judged_and_told_in_order() -> None:
     assert desk.record["by"] == "operator"
     assert desk.session.call.llr is not None
     assert desk.session.call.llr > 0, "the answer's evidence is the call's"
+
+
+def test_the_speech_before_is_measured_while_the_question_is_asked() -> None:
+    judge = Judge(Judgement(None, None, None, None))
+    desk = Desk(judge, mode="operator", player=Player())
+    desk.hear(2000, 4.0)
+    desk.examiner._thread.submit(lambda: None).result()
+    assert judge.prepared is None, "not of every call"
+    desk.examiner.press(desk.session, desk.now, "ask", challenge="whisper")
+    desk.examiner._thread.submit(lambda: None).result()
+    assert judge.prepared is not None
+    assert len(judge.prepared) == 4 * 8000
 
 
 def test_a_judge_that_fails_costs_one_answer() -> None:

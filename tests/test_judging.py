@@ -18,7 +18,7 @@ from challenges.words import Heard
 from engine.policy import Calibration
 from tests.challenges.voices import voice, whisper
 from vivavoce import judging
-from vivavoce.judging import Judges, Taken
+from vivavoce.judging import Before, Judges, Taken
 
 EXACT = Calibration(1.0, 0.0, 0.0, 1.0)
 
@@ -36,7 +36,8 @@ class Detector:
 
     def judge(self, audio: np.ndarray, state: Any) -> tuple[np.ndarray, np.ndarray | None, Any]:
         self.chunks += 1
-        row = None if self.voices is None else np.array([[1.0, 1.0, 1.0, self.voices[self.chunks - 1]]])
+        heard = self.voices[(self.chunks - 1) % len(self.voices)] if self.voices else 1.0
+        row = None if self.voices is None else np.array([[1.0, 1.0, 1.0, heard]])
         return np.array([self.score], np.float32), row, state
 
 
@@ -51,43 +52,77 @@ def answer(samples: np.ndarray, lost_s: float = 0.0) -> Answer:
 def test_the_three_parts_are_judged_apart() -> None:
     pytest.importorskip("swift_f0", reason="measuring needs the extra 'examine'")
     judges = Judges(Detector(-1.5), EXACT, same=lambda before, after: 2.0)
-    found = judges.judge(question("read-slowly"), answer(voice(seed=2)), 0.7, PHONE)
+    found = judges.judge(question("read-slowly"), answer(voice(seed=2)), PHONE)
     assert found.compliance is not None
-    assert (found.realism, found.baseline, found.identity) == (pytest.approx(-1.5), 0.7, 2.0)
+    assert (found.realism, found.baseline, found.identity) == (pytest.approx(-1.5), pytest.approx(-1.5), 2.0)
+
+
+class Counting(Detector):
+    """Scores a chunk by the sign of its first sample: two voices that differ in nothing else."""
+
+    def judge(self, audio: np.ndarray, state: Any) -> tuple[np.ndarray, np.ndarray | None, Any]:
+        self.chunks += 1
+        return np.sign(audio[:, 0]).astype(np.float32) * self.score, None, state
+
+
+def test_speech_before_a_question_is_judged_apart_and_once() -> None:
+    detector = Counting(2.0)
+    judges = Judges(detector, EXACT, measuring=False)
+    tone = np.tile(np.r_[np.full(640, 900), np.full(640, -900)], 25).astype(np.int16)
+    put = question("cup-mouth")
+    judges.prepare(-tone)
+    assert detector.chunks == 25
+    found = judges.judge(put, Answer(tone[: 1280 * 12], 2.0, 0.0, -tone), PHONE)
+    assert (found.realism, found.baseline) == (pytest.approx(2.0), pytest.approx(-2.0))
+    assert detector.chunks == 25 + 12, "what was prepared is not judged again"
+    assert judges.judge(put, Answer(tone, 2.0, 0.0, -tone[:7000]), PHONE).baseline is None, "less than a second says nothing"
+    assert judges.judge(put, Answer(tone, 2.0, 0.0, tone[:0]), PHONE).baseline is None
+
+
+def test_of_many_callers_the_latest_are_known() -> None:
+    detector = Counting(2.0)
+    judges = Judges(detector, EXACT, measuring=False)
+    for level in range(1, judging.KEPT + 3):
+        judges.prepare(np.full(12800, 100 * level, np.int16))
+    assert (len(judges.known), detector.chunks) == (judging.KEPT, 10 * (judging.KEPT + 2))
+    judges.prepare(np.full(12800, 300, np.int16))
+    assert detector.chunks == 10 * (judging.KEPT + 2), "still known"
+    judges.prepare(np.full(12800, 100, np.int16))
+    assert detector.chunks == 10 * (judging.KEPT + 3), "the oldest is forgotten"
 
 
 def test_nobody_is_recognised_by_a_whisper() -> None:
     judges = Judges(None, EXACT, same=lambda before, after: pytest.fail("asked who whispers"), measuring=False)
-    found = judges.judge(question("whisper"), answer(whisper()), None, PHONE)
+    found = judges.judge(question("whisper"), answer(whisper()), PHONE)
     assert (found.identity, found.realism, found.compliance) == (None, None, None)
     assert found.reasons == ("cannot-tell",)
 
 
 def test_an_answer_that_was_mostly_lost_is_judged_by_nobody() -> None:
     judges = Judges(Detector(-9.0), EXACT, same=lambda before, after: -9.0)
-    found = judges.judge(question(), answer(whisper(), lost_s=2.0), 0.0, PHONE)
+    found = judges.judge(question(), answer(whisper(), lost_s=2.0), PHONE)
     assert found.reasons == ("cannot-tell",)
     assert (found.compliance, found.realism, found.identity) == (None, None, None)
 
 
 def test_what_the_line_takes_away_is_said_to_be_the_line_s() -> None:
-    found = Judges(None, EXACT).judge(question("clap"), answer(voice()), None, PHONE)
+    found = Judges(None, EXACT).judge(question("clap"), answer(voice()), PHONE)
     assert found.compliance is None
     assert found.reasons == ("line-limited",)
 
 
 def test_silence_says_nothing_about_a_voice() -> None:
     detector = Detector(-9.0)
-    found = Judges(detector, EXACT, measuring=False).judge(question(), answer(np.zeros(16000)), None, PHONE)
+    found = Judges(detector, EXACT, measuring=False).judge(question(), answer(np.zeros(16000)), PHONE)
     assert found.realism is None
 
 
 def test_chunks_without_a_voice_say_nothing_of_one() -> None:
     put, sound = question("cup-mouth"), voice(seconds=3.2)
     noise = Judges(Detector(-9.0, [0.1] * 40), EXACT, measuring=False, voice=0.3)
-    assert noise.judge(put, answer(sound), None, PHONE).realism is None
+    assert noise.judge(put, answer(sound), PHONE).realism is None
     half = Judges(Detector(-9.0, [0.1, 0.9] * 20), EXACT, measuring=False, voice=0.3)
-    assert half.judge(put, answer(sound), None, PHONE).realism == pytest.approx(-9.0)
+    assert half.judge(put, answer(sound), PHONE).realism == pytest.approx(-9.0)
 
 
 def test_the_recogniser_is_asked_about_the_drawn_words() -> None:
@@ -99,7 +134,7 @@ def test_the_recogniser_is_asked_about_the_drawn_words() -> None:
 
     pytest.importorskip("swift_f0", reason="measuring needs the extra 'examine'")
     put = question("foreign-words")
-    found = Judges(None, EXACT, words=words).judge(put, answer(voice()), None, PHONE)
+    found = Judges(None, EXACT, words=words).judge(put, answer(voice()), PHONE)
     assert asked == [put.words]
     assert found.compliance == 0.8
 
@@ -108,10 +143,10 @@ def test_the_room_s_noise_is_nobody_s_answer_but_a_soft_one_to_a_soft_task_is() 
     judges = Judges(Detector(-3.0), EXACT, same=lambda before, after: -4.0, measuring=False)
     soft = voice(seed=2) // 6  # 15.6 dB down
     for key in ("foreign-words", "emotions"):
-        found = judges.judge(question(key), answer(soft), 0.5, PHONE)
+        found = judges.judge(question(key), answer(soft), PHONE)
         assert (found.realism, found.identity, found.reasons) == (None, None, ("cannot-tell",)), key
-    assert judges.judge(question("foreign-words"), answer(voice(seed=2) // 2), 0.5, PHONE).identity == -4.0
-    heard = judges.judge(question("speak-softly"), answer(soft), 0.5, PHONE)
+    assert judges.judge(question("foreign-words"), answer(voice(seed=2) // 2), PHONE).identity == -4.0
+    heard = judges.judge(question("speak-softly"), answer(soft), PHONE)
     assert (heard.compliance, heard.reasons) == (None, ("cannot-tell",)), "what cannot be measured may be the room too"
 
 
@@ -121,18 +156,18 @@ def test_what_was_said_too_late_is_no_failure_of_the_next_task(monkeypatch: pyte
     monkeypatch.setattr(Taken, "answer", None)
     monkeypatch.setattr(Taken, "before", None)
     judges = Judges(Detector(-3.0), EXACT, same=lambda before, after: -4.0)
-    late = judges.judge(question("high-pitch"), answer(voice()), 0.5, PHONE, [question("sing")])
-    assert late == Judgement(None, None, 0.5, None, ("late",))
-    assert judges.judge(question("high-pitch"), answer(voice()), 0.5, PHONE, [question("whisper")]).another_task
-    assert judges.judge(question("high-pitch"), answer(voice()), 0.5, PHONE).another_task, "sung when it was not asked"
+    late = judges.judge(question("high-pitch"), answer(voice()), PHONE, [question("sing")])
+    assert late == Judgement(None, None, None, None, ("late",))
+    assert judges.judge(question("high-pitch"), answer(voice()), PHONE, [question("whisper")]).another_task
+    assert judges.judge(question("high-pitch"), answer(voice()), PHONE).another_task, "sung when it was not asked"
     done.clear()
-    plain = judges.judge(question("high-pitch"), answer(voice()), 0.5, PHONE)
+    plain = judges.judge(question("high-pitch"), answer(voice()), PHONE)
     assert (plain.compliance, plain.another_task) == (0.1, False), "plain speech is a task not done, and no other one"
 
 
 def test_a_whisper_is_compared_with_how_whispers_sound_to_the_detector() -> None:
     judges = Judges(Detector(-1.0), EXACT, measuring=False)
-    spoken, whispered = (judges.judge(question(key), answer(voice()), 0.0, PHONE).realism for key in ("high-pitch", "whisper"))
+    spoken, whispered = (judges.judge(question(key), answer(voice()), PHONE).realism for key in ("high-pitch", "whisper"))
     assert spoken == pytest.approx(-1.0)
     assert whispered == pytest.approx(-1.0 + judging.WHISPER_REALISM)
 
@@ -146,7 +181,7 @@ def test_only_what_a_task_is_told_by_is_measured(monkeypatch: pytest.MonkeyPatch
     alone, both = [len(said.samples)], [len(said.samples), len(said.before)]
     for key, parts in (("foreign-words", []), ("whisper", alone), ("high-pitch", both)):
         measured.clear()
-        taken = Taken(said)
+        taken = Taken(said, Before(said.before, lambda _: None))
         judges._compliance(question(key), said, taken, PHONE)
         assert measured == parts, key
         assert not judges._done(question(key), taken, PHONE, 0.5) or key == "foreign-words"
@@ -170,9 +205,9 @@ def test_words_are_read_only_where_they_can_take_away(monkeypatch: pytest.Monkey
     monkeypatch.setattr(Taken, "before", None)
     monkeypatch.setattr(judging, "verify", lambda *put: Compliance(manner["score"] * (0.3 if put[4:] and put[4] else 1)))
     judges = Judges(None, EXACT, words=words)
-    loud = question("speak-loudly")
-    assert judges._compliance(loud, answer(voice()), Taken(answer(voice())), PHONE).score == pytest.approx(0.27)
+    loud, taken = question("speak-loudly"), Taken(answer(voice()), Before(voice(), lambda _: None))
+    assert judges._compliance(loud, answer(voice()), taken, PHONE).score == pytest.approx(0.27)
     assert read == ["speak-loudly"]
     manner["score"] = 0.1
-    assert judges._compliance(loud, answer(voice()), Taken(answer(voice())), PHONE).score == pytest.approx(0.1)
+    assert judges._compliance(loud, answer(voice()), taken, PHONE).score == pytest.approx(0.1)
     assert read == ["speak-loudly"], "not done is not done, with whatever words"

@@ -8,7 +8,8 @@ import pytest
 
 from engine.config import load_settings
 from engine.errors import ModelError
-from models.runtime import DEFAULT_WEIGHTS, INT8_WEIGHTS, load_info
+from models.runtime import ANSWERS_WEIGHTS, DEFAULT_WEIGHTS, INT8_WEIGHTS, OnnxModel, load_info
+from vivavoce.service_examination import judges
 from vivavoce.service_model import call_config, load
 
 
@@ -35,3 +36,19 @@ def test_a_path_comes_before_the_form() -> None:
 def test_a_path_that_leads_nowhere_is_a_sentence() -> None:
     with pytest.raises(ModelError, match=r"gone\.onnx does not exist"):
         load(load_settings(None, None, ["model.path=gone.onnx"]))
+
+
+def test_answers_are_heard_by_weights_of_their_own() -> None:
+    found = judges(load_settings(None, None, []))
+    assert isinstance(found.detector, OnnxModel)
+    shipped = load_info(ANSWERS_WEIGHTS.with_suffix(".json"))
+    assert (found.detector.version, found.detector.chunk_samples) == ("answers-1", 2560)
+    assert (found.calibration.slope, found.voice) == (shipped.calibration.slope, shipped.voice)
+    other = judges(load_settings(None, None, [f"examination.model={DEFAULT_WEIGHTS}"]))
+    assert isinstance(other.detector, OnnxModel)
+    assert other.detector.version == "vivavoce-1"
+
+
+def test_weights_for_answers_that_are_not_there_are_a_sentence() -> None:
+    with pytest.raises(ModelError, match=r"gone\.onnx does not exist"):
+        judges(load_settings(None, None, ["examination.model=gone.onnx"]))

@@ -56,7 +56,6 @@ class Watch:
     playing: Player | None = None  # where a prompt was begun
     before: Verdict | None = None  # the tag when the first question was asked, or the operator decided
     overridden: bool = False  # the operator decided otherwise than the tag stood
-    baseline: float | None = None  # the call's log-likelihood ratio when the standing question was asked
 
 
 class Examiner:
@@ -193,9 +192,10 @@ class Examiner:
         watch.session.call.set_aside(sets_aside(record))
         if record["state"] == Stage.ASKED:
             watch.before = watch.before or watch.session.call.state
-            watch.baseline = watch.session.call.sound_llr
             if record["challenge"] not in watch.asked:
                 watch.asked.append(record["challenge"])
+            if self._waiting < self._settings.queue:
+                self._thread.submit(self._judges.prepare, watch.examination.before())
 
     def _question(
         self, watch: Watch, wished: str | None, family: str | None, keeps_voice: bool, now: float
@@ -253,7 +253,7 @@ class Examiner:
         """In the judges' thread. An answer whose time ran out in the queue is not judged: those behind it still can be."""
         if not watch.examination.awaits(step.question.nonce):
             return None
-        return self._judges.judge(step.question, step.answer, watch.baseline, watch.line, step.unanswered)
+        return self._judges.judge(step.question, step.answer, watch.line, step.unanswered)
 
     def _judged(self, watch: Watch, nonce: str, done: Future[Judgement | None], now: float) -> None:
         self._waiting -= 1

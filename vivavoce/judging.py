@@ -7,8 +7,9 @@ counts against the caller.
 from __future__ import annotations
 
 import importlib.util
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -39,11 +40,12 @@ ROOM_DB = 12.0  # what a room's own noise rises over the pauses of speech
 MAY_BE_SOFT = frozenset({"whisper", "speak-softly", "cough-whistle", "clap"})
 TELLING = ("whisper", "sing")  # done when something else was asked: plain speech is never taken for either
 SURE = 0.9  # compliance with one of them
+KEPT = 64  # callers whose speech before a question is not measured twice: 70 kB each
 WHISPER_REALISM = 1.4  # the detector has learned from voiced speech: people's whispers lie so much lower
 
 
 class Detector(Protocol):
-    """The streaming model, run over one answer from a fresh state."""
+    """The model that hears how an answer sounds, run over it from a fresh state."""
 
     @property
     def chunk_samples(self) -> int: ...
@@ -57,23 +59,39 @@ Same = Callable[[Samples, Samples], float | None]  # (speech before, answer) -> 
 Words = Callable[[Samples, Question], Heard]
 
 
-class Taken:
-    """What is measured of an answer and of the speech before it, each when it is first asked for: it costs."""
+class Before:
+    """What is measured of the speech before a question, each when it is first asked for."""
 
-    def __init__(self, answer: Answer) -> None:
-        self._answer = answer
+    def __init__(self, samples: Samples, sounds: Callable[[Samples], float | None]) -> None:
+        self._samples, self._sounds = samples, sounds
+
+    @cached_property
+    def measures(self) -> Measures | None:
+        from challenges.measures import measure  # numpy and the pitch detector, an extra
+
+        return measure(self._samples)
+
+    @cached_property
+    def evidence(self) -> float | None:
+        """Of how it sounds."""
+        return self._sounds(self._samples)
+
+
+class Taken:
+    """What is measured of an answer, each when it is first asked for, and of the speech before it: it costs."""
+
+    def __init__(self, answer: Answer, before: Before) -> None:
+        self._answer, self._before = answer, before
 
     @cached_property
     def answer(self) -> Measures | None:
-        from challenges.measures import measure  # numpy and the pitch detector, an extra
+        from challenges.measures import measure
 
         return measure(self._answer.samples)
 
-    @cached_property
+    @property
     def before(self) -> Measures | None:
-        from challenges.measures import measure
-
-        return measure(self._answer.before)
+        return self._before.measures
 
     def verified(self, question: Question, line: Line, words: Heard | None = None) -> Compliance:
         verifier = question.challenge.verifier
@@ -91,33 +109,46 @@ class Judges:
     words: Words | None = None
     measuring: bool = True  # the pitch detector is there
     voice: float | None = None  # probability of a voice below which a chunk of an answer says nothing of one
+    known: OrderedDict[bytes, Before] = field(default_factory=OrderedDict, compare=False)  # of the latest KEPT callers
 
-    def judge(
-        self, question: Question, answer: Answer, baseline: float | None, line: Line, unanswered: Sequence[Question] = ()
-    ) -> Judgement:
-        """The judgement of one answer; `baseline` is the call's log-likelihood ratio before the question.
+    def prepare(self, before: Samples) -> None:
+        """Measure the speech before a question while it is being asked: less is left to do when the answer is over."""
+        known = self._before(before)
+        _ = known.evidence, known.measures if self.measuring else None
+
+    def judge(self, question: Question, answer: Answer, line: Line, unanswered: Sequence[Question] = ()) -> Judgement:
+        """The judgement of one answer, and of how the caller sounded before the question.
 
         `unanswered` are earlier questions to which nothing was said in time: this may be the answer to one of them.
         """
         if len(answer.samples) and answer.lost_s > LOST_SHARE * answer.seconds:
-            return _nothing(baseline)
+            return NOTHING
         soft = loudness(answer.before) - loudness(answer.samples) > NOBODY_DB
         if soft and (question.challenge.key not in MAY_BE_SOFT or _of_the_room(answer)):
-            return _nothing(baseline)
-        taken = Taken(answer)
+            return NOTHING
+        before = self._before(answer.before)
+        taken = Taken(answer, before)
         compliance = self._compliance(question, answer, taken, line)
         if soft:  # or the room, or somebody in it: a task done is one, anything else is nothing
             done = compliance.score is not None and compliance.score >= DONE_TASK
-            return Judgement(compliance.score, None, baseline, None) if done else _nothing(baseline)
+            return Judgement(compliance.score, None, None, None) if done else NOTHING
         undone = compliance.score is None or compliance.score < FAILED_TASK
         if undone and any(self._done(earlier, taken, line, DONE_TASK) for earlier in unanswered):
-            return Judgement(None, None, baseline, None, ("late",))
+            return Judgement(None, None, None, None, ("late",))
         reasons = ("line-limited",) if compliance.reason == "line-limited" else ()
         if compliance.score is None and not reasons:
             reasons = ("cannot-tell",)
         realism, identity = self._answer_realism(question, answer.samples), self._identity(question, answer)
         another = undone and any(self._done(other, taken, line, SURE) for other in _others(question))
-        return Judgement(compliance.score, realism, baseline, identity, reasons, another)
+        return Judgement(compliance.score, realism, before.evidence, identity, reasons, another)
+
+    def _before(self, samples: Samples) -> Before:
+        key = samples.tobytes()
+        found = self.known.pop(key, None) or Before(samples, self._realism)
+        self.known[key] = found
+        while len(self.known) > KEPT:
+            self.known.popitem(last=False)
+        return found
 
     def _compliance(self, question: Question, answer: Answer, taken: Taken, line: Line) -> Compliance:
         if not self.measuring:
@@ -146,7 +177,7 @@ class Judges:
         return self.words(samples, question) if sounding_s(samples) >= MIN_ACTIVE_S else Heard(reason="too-short")
 
     def _realism(self, samples: Samples) -> float | None:
-        """The detector's evidence on the answer alone, from a fresh state; None when there is too little sound."""
+        """The detector's evidence on so much sound alone, from a fresh state; None when there is too little of it."""
         if self.detector is None:
             return None
         size = self.detector.chunk_samples
@@ -180,8 +211,7 @@ UNPITCHED = frozenset({"words", "unmeasured"})  # their verifiers look at no mea
 UNLIKE_SPEECH = frozenset({"bursts", "melody"})  # claps and song: the detector has learned from speech
 
 
-def _nothing(baseline: float | None) -> Judgement:
-    return Judgement(None, None, baseline, None, ("cannot-tell",))
+NOTHING = Judgement(None, None, None, None, ("cannot-tell",))
 
 
 def _of_the_room(answer: Answer) -> bool:

@@ -1,7 +1,8 @@
 """What does judging one answer cost? Processor time per challenge, for answers that are speech from end to end.
 
 The answers are the people of the bundled samples, who talk on and do no task: pauses would only make it cheaper. What
-it costs where the task counts as done ("done") is more for challenges whose words are read only then.
+it costs where the task counts as done ("done") is more for challenges whose words are read only then. The speech before
+the question is measured while it is being asked ("before"), and not again when the answer is over.
 `python -m vivavoce.measure_judging` prints a table, with `--json` one JSON object (extra `examine`).
 """
 
@@ -27,7 +28,6 @@ from connectors.g711 import decode_mu_law
 from engine.audio import Samples
 from engine.config import load_settings
 from models.identity.embed import net_speech
-from vivavoce import service_model
 from vivavoce.judging import Judges, available
 from vivavoce.samples import SAMPLES, mu_law
 from vivavoce.service_examination import judges as everything
@@ -51,7 +51,17 @@ def costs(judges: Judges, seconds: float, runs: int = 5, *, done: bool = False) 
     asked = {key: draw(challenge, "en", random.Random(1), 0.0) for key, challenge in CATALOGUE.items()}
     if done:
         asked = {key: taken_for_done(one) for key, one in asked.items()}
-    return {key: _median_ms(partial(judges.judge, one, answer, 0.0, CARRIES_ALL), runs) for key, one in asked.items()}
+    return {key: _median_ms(partial(judges.judge, one, answer, CARRIES_ALL), runs) for key, one in asked.items()}
+
+
+def cost_before(judges: Judges, runs: int = 5) -> float:
+    """Milliseconds of one core for the speech before a question."""
+
+    def prepare() -> None:
+        judges.known.clear()
+        judges.prepare(speech(BEFORE_S))
+
+    return _median_ms(prepare, runs)
 
 
 def taken_for_done(question: Question) -> Question:
@@ -78,15 +88,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if not available():
         parser.error("nothing measures an answer: install the extra with pip install 'vivavoce[examine]'")
-    settings = load_settings(None, os.environ, [])
-    model = service_model.load(settings)
-    judges = everything(model, service_model.call_config(settings, model.info).policy.calibration)
+    judges = everything(load_settings(None, os.environ, []))
+    before = cost_before(judges, args.runs)
     found = {
         f"{seconds:g} s{', done' * done}": costs(judges, seconds, args.runs, done=done)
         for seconds in LENGTHS_S
         for done in (False, True)
     }
-    print(json.dumps(found) if args.json else table(found))
+    print(json.dumps({"before": before, **found}) if args.json else f"{table(found)}\n{'before the question':24}{before:12.0f}")
     return 0
 
 

@@ -120,7 +120,6 @@ class Rehearsal:
         self._used: list[str] = []
         self._replies: list[tuple[int, Question]] = []  # when each answer begins, in samples of the call, and to what
         self._said_until = 0  # samples of the call by which all that is to be said will have been
-        self._baseline: float | None = None
         self._out = Outcome(Verdict.LISTENING, None, Verdict.LISTENING)
 
     def play(self) -> Outcome | None:
@@ -203,7 +202,6 @@ class Rehearsal:
         for step in self._exam.steps():
             if isinstance(step, Play):
                 self._out.told.append(Told(step.question.challenge.key))
-                self._baseline = self._call.sound_llr
                 self._speak(step.question)
             elif isinstance(step, Judge):
                 self._judge(step)
@@ -254,7 +252,7 @@ class Rehearsal:
         return self._rules.judges.words(self._wire.send(as_loud(said, active_level(samples))), question)
 
     def _judge(self, step: Judge) -> None:
-        found = self._judges.judge(step.question, step.answer, self._baseline, self._rules.line, step.unanswered)
+        found = self._judges.judge(step.question, step.answer, self._rules.line, step.unanswered)
         told = self._out.told[-1]
         told.judgement = found
         self._exam.receive_judgement(found, step.question.nonce, self._now)

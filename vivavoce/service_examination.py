@@ -6,6 +6,7 @@ import asyncio
 import importlib.util
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import asdict
 from pathlib import Path
 
 import structlog
@@ -14,19 +15,19 @@ from challenges.content import Question
 from challenges.words import Heard, Recogniser
 from engine.call import CallConfig
 from engine.config import Settings
+from engine.errors import ModelError
 from engine.outcomes import Outcomes
 from engine.policy import Calibration
-from models.runtime import OnnxModel
+from models.runtime import ANSWERS_WEIGHTS, OnnxModel, load_model
 from vivavoce.examiner import Examiner, examination_config, load_pack
 from vivavoce.judging import Judges, Samples, available
 
 log = structlog.get_logger(__name__)
+EAR_CHUNK_MS = 320
 IDENTITY = Path(__file__).parent.parent / "models" / "weights" / "identity-1.onnx"
 
 
-async def start(
-    settings: Settings, config: CallConfig, model: OnnxModel, redis_url: str, stack: AsyncExitStack
-) -> Examiner | None:
+async def start(settings: Settings, config: CallConfig, redis_url: str, stack: AsyncExitStack) -> Examiner | None:
     """The examiner of a service; None with examination.mode off. ValueError when the prompt pack is not complete."""
     if settings.examination.mode == "off":
         return None
@@ -38,7 +39,7 @@ async def start(
     loop = asyncio.get_running_loop()
     examiner = Examiner(
         settings.examination, examination_config(settings.examination, config.policy.deepfake_llr),
-        judges(model, config.policy.calibration), await asyncio.to_thread(load_pack, settings.examination),
+        await asyncio.to_thread(judges, settings), await asyncio.to_thread(load_pack, settings.examination),
         soon=_soon(loop), chunk_s=config.chunk_samples / config.rate, outcome=outcomes.add,
     )  # fmt: skip
     stack.callback(examiner.close)
@@ -53,10 +54,19 @@ def _soon(loop: asyncio.AbstractEventLoop) -> Callable[[Callable[[], None]], Non
     return soon
 
 
-def judges(model: OnnxModel | None, calibration: Calibration) -> Judges:
-    """Everything that is installed."""
-    limit = None if model is None else model.info.voice
-    return Judges(model, calibration, _same_voice(), _words(), available(), limit)
+def judges(settings: Settings) -> Judges:
+    """Everything that is installed. ModelError is a sentence."""
+    model = _ear(settings.examination.model)
+    calibration = Calibration(**asdict(model.info.calibration))
+    return Judges(model, calibration, _same_voice(), _words(), available(), model.info.voice)
+
+
+def _ear(path: str) -> OnnxModel:
+    """The model that judges how answers sound, in chunks twice as long as a call's: nobody waits for a part of an answer."""
+    try:
+        return load_model(Path(path) if path else ANSWERS_WEIGHTS, chunk_ms=EAR_CHUNK_MS)
+    except ValueError as error:
+        raise ModelError(str(error)) from None
 
 
 def _same_voice() -> Callable[[Samples, Samples], float | None] | None:
@@ -79,4 +89,3 @@ def _same_voice() -> Callable[[Samples, Samples], float | None] | None:
 def _words() -> Callable[[Samples, Question], Heard] | None:
     """The recogniser; None when it is not installed."""
     return Recogniser().answer if importlib.util.find_spec("pocketsphinx") is not None else None
-

@@ -18,7 +18,7 @@ def test_nothing_measured_is_no_evidence() -> None:
 
 def test_a_task_not_done_counts_against_and_is_named() -> None:
     weighed = weigh(Judgement(0.05, None, None, None))
-    assert -1.0 < weighed.llr < -0.7, "a person may refuse"
+    assert -0.5 < weighed.llr < -0.3, "a person may refuse"
     assert weighed.reasons == ("non-compliance",)
 
 
@@ -29,8 +29,8 @@ def test_a_task_done_counts_less_than_one_not_done() -> None:
 
 def test_who_refuses_once_more_is_no_new_evidence() -> None:
     told = [weigh(Judgement(0.0, None, None, None), undone=n).llr for n in range(4)]
-    assert told == [pytest.approx(-0.8 * 0.5**n) for n in range(4)]
-    assert sum(told) > -2.0
+    assert told == [pytest.approx(-0.4 * 0.5**n) for n in range(4)]
+    assert sum(told) > -1.0
 
 
 def test_another_task_than_was_asked_counts_more_than_none() -> None:
@@ -43,6 +43,20 @@ def test_a_living_sound_clears_only_the_voice_that_is_known() -> None:
     known, unknown = weigh(Judgement(0.8, 3.0, -1.0, 1.0)), weigh(Judgement(0.8, 3.0, -1.0, None))
     assert known.llr > unknown.llr + 1.0
     assert weigh(Judgement(0.8, 3.0, -1.0, -0.5)).llr < unknown.llr
+
+
+def test_of_sound_and_voice_the_one_that_says_less_for_the_caller_counts() -> None:
+    converter_on, converter_off = weigh(Judgement(None, -3.0, None, 3.0)), weigh(Judgement(None, 3.0, None, -3.0))
+    person = weigh(Judgement(None, 3.0, None, 3.0))
+    assert converter_on.llr == weigh(Judgement(None, -3.0, None, None)).llr < -1.0, "a known voice excuses no sound"
+    assert converter_off.llr == weigh(Judgement(None, None, None, -3.0)).llr < -1.0, "a living sound excuses no other voice"
+    assert person.llr > 1.0
+
+
+def test_how_the_caller_sounded_before_counts_with_an_answer_and_not_without() -> None:
+    assert weigh(Judgement(0.5, None, -2.0, None)).llr == pytest.approx(-0.4)
+    assert weigh(Judgement(0.5, None, -9.0, None)).llr == pytest.approx(-0.5), "and is bounded"
+    assert weigh(Judgement(None, None, -2.0, None, ("cannot-tell",))).llr == 0.0
 
 
 @pytest.mark.parametrize(

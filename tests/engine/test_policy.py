@@ -180,14 +180,6 @@ def test_an_answer_is_no_verdict_before_there_is_speech_for_one() -> None:
     assert policy.verdict is Verdict.HUMAN_LIKELY, "the evidence waited for it"
 
 
-def test_what_the_sound_says_is_told_apart_from_what_answers_added() -> None:
-    policy = Policy(PolicyConfig(deepfake_llr=-2.0, human_llr=1.0))
-    assert policy.sound_llr is None
-    spoken(policy, -1.0)
-    policy.examine(-1.5)
-    assert policy.sound_llr == pytest.approx(-1.0)
-
-
 def test_two_examined_answers_suffice_for_less_than_sound_alone() -> None:
     policy = Policy(PolicyConfig(min_speech_s=0.5, deepfake_llr=-2.0, examined_share=0.75))
     for _ in range(20):

@@ -317,6 +317,9 @@ def test_configs_come_from_toml(tmp_path: Path) -> None:
     path.write_text("[batch]\nrow = 4\n")
     with pytest.raises(ValueError, match=r"\[batch\]: unknown key 'row'"):
         load_config(path)
+    path.write_text('purpose = "answer"\n')
+    with pytest.raises(ValueError, match="unknown purpose 'answer'; known: calls, answers"):
+        load_config(path)
     assert load_config(None) == TrainConfig()
 
 

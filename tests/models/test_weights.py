@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import re
 import shutil
@@ -18,7 +19,7 @@ if shutil.which("make") is None:
     pytest.skip("make is not installed", allow_module_level=True)
 
 from models.runtime import OnnxModel, load_model
-from models.train import load_averaged
+from models.train import ANSWERS_MIX, load_averaged
 from tests.models.test_copies import voice
 from tests.models.test_corpus import write_wav
 from vivavoce.cli import main
@@ -27,6 +28,7 @@ ROOT = Path(__file__).parents[2]
 TEACHERS = ("teacher-1", "teacher-2", "teacher-3", "teacher-4", "teacher-5")
 WEIGHTS = "models/weights/vivavoce-1.onnx"
 INT8 = "models/weights/vivavoce-1-int8.onnx"
+ANSWERS = "models/weights/answers-1.onnx"
 COLUMNS = ("path", "split", "label", "generator", "generator_family", "speaker", "repo", "duration_s")
 NARROW = "width = 32\nbands = 24\nblocks = 1\nheads = 2\nhistory = 16\nhidden = 8\n"
 
@@ -53,7 +55,7 @@ def write_workplace(folder: Path) -> Path:
     """What `make weights` stands in: the Makefile itself, and the recipes that ship with narrow models and small batches."""
     (folder / "models/recipes").mkdir(parents=True)
     (folder / "Makefile").symlink_to(ROOT / "Makefile")
-    for name in (*TEACHERS, "student"):
+    for name in (*TEACHERS, "student", "lines", "answers"):
         text = (ROOT / f"models/recipes/{name}.toml").read_text()
         text, wide = re.subn(r"width = 96\n", NARROW, text)
         text, rows = re.subn(r"\[batch\]\n", "[batch]\nrows = 8\ncrop_s = 1.6\n", text)
@@ -101,14 +103,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_stage_leaves_its_files(made: Path) -> None:
-    for stage in (*TEACHERS, "student"):
+    for stage in (*TEACHERS, "student", "lines", "answers"):
         names = {path.name for path in (made / "runs" / stage).iterdir()}
         assert {"last.pt", "best.pt", "dev.jsonl", "dev_figures.md", "dev_figures.json"} <= names
         assert (made / "runs" / stage / "dev.jsonl").read_text().count("\n") == 1
     for teacher in TEACHERS:
         assert (made / f"runs/{teacher}/{teacher}.onnx").is_file()
     names = {path.name for path in (made / "models/weights").iterdir()}
-    assert names == {f"vivavoce-1{form}.{kind}" for form in ("", "-int8") for kind in ("onnx", "json")}
+    assert names == {f"{name}.{kind}" for name in ("vivavoce-1", "vivavoce-1-int8", "answers-1") for kind in ("onnx", "json")}
     assert not list((made / "runs").glob("**/*.partial"))
 
 
@@ -150,7 +152,17 @@ def test_the_student_is_taught_by_the_last_two(
         away.rename(path)
 
 
-@pytest.mark.parametrize("name", [WEIGHTS, INT8])
+def test_what_judges_answers_begins_with_lines_and_weighs_its_views_for_them(made: Path) -> None:
+    found = torch.load(made / "runs/answers/best.pt", weights_only=False)
+    assert found["config"]["start"] == "runs/lines/best.pt"
+    assert found["config"]["purpose"] == "answers"
+    assert found["averaged"]["head.mix"].tolist() == pytest.approx(ANSWERS_MIX)
+    assert found["step"] == 3, "the last weights, whatever dev says of calls"
+    spans = json.loads((made / "runs/answers/dev_figures.json").read_text())["cells"]
+    assert {cell["span"] for cell in spans} <= {"1", "2", "4", "clip"}, "single answers, no joined calls"
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, INT8, ANSWERS])
 def test_the_weights_load_and_score(made: Path, name: str) -> None:
     model: OnnxModel = load_model(made / name)
     assert model.info.trained
