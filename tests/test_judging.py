@@ -18,7 +18,7 @@ from challenges.words import Heard
 from engine.policy import Calibration
 from tests.challenges.voices import voice, whisper
 from vivavoce import judging
-from vivavoce.judging import Before, Judges, Taken
+from vivavoce.judging import Before, Ear, Judges, Taken
 
 EXACT = Calibration(1.0, 0.0, 0.0, 1.0)
 
@@ -51,7 +51,7 @@ def answer(samples: np.ndarray, lost_s: float = 0.0) -> Answer:
 
 def test_the_three_parts_are_judged_apart() -> None:
     pytest.importorskip("swift_f0", reason="measuring needs the extra 'examine'")
-    judges = Judges(Detector(-1.5), EXACT, same=lambda before, after: 2.0)
+    judges = Judges([Ear(Detector(-1.5), EXACT)], same=lambda before, after: 2.0)
     found = judges.judge(question("read-slowly"), answer(voice(seed=2)), PHONE)
     assert found.compliance is not None
     assert (found.realism, found.baseline, found.identity) == (pytest.approx(-1.5), pytest.approx(-1.5), 2.0)
@@ -67,7 +67,7 @@ class Counting(Detector):
 
 def test_speech_before_a_question_is_judged_apart_and_once() -> None:
     detector = Counting(2.0)
-    judges = Judges(detector, EXACT, measuring=False)
+    judges = Judges([Ear(detector, EXACT)], measuring=False)
     tone = np.tile(np.r_[np.full(640, 900), np.full(640, -900)], 25).astype(np.int16)
     put = question("cup-mouth")
     judges.prepare(-tone)
@@ -79,9 +79,18 @@ def test_speech_before_a_question_is_judged_apart_and_once() -> None:
     assert judges.judge(put, Answer(tone, 2.0, 0.0, tone[:0]), PHONE).baseline is None
 
 
+def test_of_two_ears_the_one_that_trusts_an_answer_least_counts() -> None:
+    one, other = Ear(Detector(2.0), EXACT), Ear(Detector(-1.0), EXACT)
+    for ears, before in (([one, other], 2.0), ([other, one], -1.0)):
+        found = Judges(ears, measuring=False).judge(question("cup-mouth"), answer(voice(seed=2)), PHONE)
+        assert (found.realism, found.baseline) == (pytest.approx(-1.0), pytest.approx(before))
+    deaf = Ear(Detector(-9.0, [0.1]), EXACT, 0.3)  # hears no voice, and so says nothing
+    assert Judges([one, deaf], measuring=False).judge(question("cup-mouth"), answer(voice(seed=2)), PHONE).realism == 2.0
+
+
 def test_of_many_callers_the_latest_are_known() -> None:
     detector = Counting(2.0)
-    judges = Judges(detector, EXACT, measuring=False)
+    judges = Judges([Ear(detector, EXACT)], measuring=False)
     for level in range(1, judging.KEPT + 3):
         judges.prepare(np.full(12800, 100 * level, np.int16))
     assert (len(judges.known), detector.chunks) == (judging.KEPT, 10 * (judging.KEPT + 2))
@@ -92,36 +101,36 @@ def test_of_many_callers_the_latest_are_known() -> None:
 
 
 def test_nobody_is_recognised_by_a_whisper() -> None:
-    judges = Judges(None, EXACT, same=lambda before, after: pytest.fail("asked who whispers"), measuring=False)
+    judges = Judges((), same=lambda before, after: pytest.fail("asked who whispers"), measuring=False)
     found = judges.judge(question("whisper"), answer(whisper()), PHONE)
     assert (found.identity, found.realism, found.compliance) == (None, None, None)
     assert found.reasons == ("cannot-tell",)
 
 
 def test_an_answer_that_was_mostly_lost_is_judged_by_nobody() -> None:
-    judges = Judges(Detector(-9.0), EXACT, same=lambda before, after: -9.0)
+    judges = Judges([Ear(Detector(-9.0), EXACT)], same=lambda before, after: -9.0)
     found = judges.judge(question(), answer(whisper(), lost_s=2.0), PHONE)
     assert found.reasons == ("cannot-tell",)
     assert (found.compliance, found.realism, found.identity) == (None, None, None)
 
 
 def test_what_the_line_takes_away_is_said_to_be_the_line_s() -> None:
-    found = Judges(None, EXACT).judge(question("clap"), answer(voice()), PHONE)
+    found = Judges(()).judge(question("clap"), answer(voice()), PHONE)
     assert found.compliance is None
     assert found.reasons == ("line-limited",)
 
 
 def test_silence_says_nothing_about_a_voice() -> None:
     detector = Detector(-9.0)
-    found = Judges(detector, EXACT, measuring=False).judge(question(), answer(np.zeros(16000)), PHONE)
+    found = Judges([Ear(detector, EXACT)], measuring=False).judge(question(), answer(np.zeros(16000)), PHONE)
     assert found.realism is None
 
 
 def test_chunks_without_a_voice_say_nothing_of_one() -> None:
     put, sound = question("cup-mouth"), voice(seconds=3.2)
-    noise = Judges(Detector(-9.0, [0.1] * 40), EXACT, measuring=False, voice=0.3)
+    noise = Judges([Ear(Detector(-9.0, [0.1] * 40), EXACT, 0.3)], measuring=False)
     assert noise.judge(put, answer(sound), PHONE).realism is None
-    half = Judges(Detector(-9.0, [0.1, 0.9] * 20), EXACT, measuring=False, voice=0.3)
+    half = Judges([Ear(Detector(-9.0, [0.1, 0.9] * 20), EXACT, 0.3)], measuring=False)
     assert half.judge(put, answer(sound), PHONE).realism == pytest.approx(-9.0)
 
 
@@ -134,13 +143,13 @@ def test_the_recogniser_is_asked_about_the_drawn_words() -> None:
 
     pytest.importorskip("swift_f0", reason="measuring needs the extra 'examine'")
     put = question("foreign-words")
-    found = Judges(None, EXACT, words=words).judge(put, answer(voice()), PHONE)
+    found = Judges((), words=words).judge(put, answer(voice()), PHONE)
     assert asked == [put.words]
     assert found.compliance == 0.8
 
 
 def test_the_room_s_noise_is_nobody_s_answer_but_a_soft_one_to_a_soft_task_is() -> None:
-    judges = Judges(Detector(-3.0), EXACT, same=lambda before, after: -4.0, measuring=False)
+    judges = Judges([Ear(Detector(-3.0), EXACT)], same=lambda before, after: -4.0, measuring=False)
     soft = voice(seed=2) // 6  # 15.6 dB down
     for key in ("foreign-words", "emotions"):
         found = judges.judge(question(key), answer(soft), PHONE)
@@ -155,7 +164,7 @@ def test_what_was_said_too_late_is_no_failure_of_the_next_task(monkeypatch: pyte
     monkeypatch.setattr(judging, "verify", lambda asked, *_: Compliance(0.95 if asked.challenge.key in done else 0.1))
     monkeypatch.setattr(Taken, "answer", None)
     monkeypatch.setattr(Taken, "before", None)
-    judges = Judges(Detector(-3.0), EXACT, same=lambda before, after: -4.0)
+    judges = Judges([Ear(Detector(-3.0), EXACT)], same=lambda before, after: -4.0)
     late = judges.judge(question("high-pitch"), answer(voice()), PHONE, [question("sing")])
     assert late == Judgement(None, None, None, None, ("late",))
     assert judges.judge(question("high-pitch"), answer(voice()), PHONE, [question("whisper")]).another_task
@@ -166,7 +175,7 @@ def test_what_was_said_too_late_is_no_failure_of_the_next_task(monkeypatch: pyte
 
 
 def test_a_whisper_is_compared_with_how_whispers_sound_to_the_detector() -> None:
-    judges = Judges(Detector(-1.0), EXACT, measuring=False)
+    judges = Judges([Ear(Detector(-1.0), EXACT)], measuring=False)
     spoken, whispered = (judges.judge(question(key), answer(voice()), PHONE).realism for key in ("high-pitch", "whisper"))
     assert spoken == pytest.approx(-1.0)
     assert whispered == pytest.approx(-1.0 + judging.WHISPER_REALISM)
@@ -176,7 +185,7 @@ def test_only_what_a_task_is_told_by_is_measured(monkeypatch: pytest.MonkeyPatch
     """Pitch costs most of a judgement's time after the words, and a word is told without."""
     measured: list[int] = []
     monkeypatch.setattr("challenges.measures.measure", lambda samples: measured.append(len(samples)))
-    judges = Judges(None, EXACT, words=lambda samples, put: Heard(score=0.9))
+    judges = Judges((), words=lambda samples, put: Heard(score=0.9))
     said = answer(voice(2.0))
     alone, both = [len(said.samples)], [len(said.samples), len(said.before)]
     for key, parts in (("foreign-words", []), ("whisper", alone), ("high-pitch", both)):
@@ -189,7 +198,7 @@ def test_only_what_a_task_is_told_by_is_measured(monkeypatch: pytest.MonkeyPatch
 
 
 def test_too_little_sound_is_not_read() -> None:
-    judges = Judges(None, EXACT, words=lambda samples, put: pytest.fail("nothing stands out of it"))
+    judges = Judges((), words=lambda samples, put: pytest.fail("nothing stands out of it"))
     assert judges._heard(np.zeros(16000, np.int16), question("foreign-words")) == Heard(reason="too-short")
 
 
@@ -204,7 +213,7 @@ def test_words_are_read_only_where_they_can_take_away(monkeypatch: pytest.Monkey
     monkeypatch.setattr(Taken, "answer", None)
     monkeypatch.setattr(Taken, "before", None)
     monkeypatch.setattr(judging, "verify", lambda *put: Compliance(manner["score"] * (0.3 if put[4:] and put[4] else 1)))
-    judges = Judges(None, EXACT, words=words)
+    judges = Judges((), words=words)
     loud, taken = question("speak-loudly"), Taken(answer(voice()), Before(voice(), lambda _: None))
     assert judges._compliance(loud, answer(voice()), taken, PHONE).score == pytest.approx(0.27)
     assert read == ["speak-loudly"]

@@ -38,17 +38,19 @@ def test_a_path_that_leads_nowhere_is_a_sentence() -> None:
         load(load_settings(None, None, ["model.path=gone.onnx"]))
 
 
-def test_answers_are_heard_by_weights_of_their_own() -> None:
-    found = judges(load_settings(None, None, []))
-    assert isinstance(found.detector, OnnxModel)
+def test_answers_are_heard_by_weights_of_their_own_and_by_the_call_s() -> None:
+    settings = load_settings(None, None, [])
+    model = load(settings)
+    first, second = judges(settings, model).ears
     shipped = load_info(ANSWERS_WEIGHTS.with_suffix(".json"))
-    assert (found.detector.version, found.detector.chunk_samples) == ("answers-1", 2560)
-    assert (found.calibration.slope, found.voice) == (shipped.calibration.slope, shipped.voice)
-    other = judges(load_settings(None, None, [f"examination.model={DEFAULT_WEIGHTS}"]))
-    assert isinstance(other.detector, OnnxModel)
-    assert other.detector.version == "vivavoce-1"
+    assert isinstance(first.detector, OnnxModel)
+    assert (first.detector.version, first.detector.chunk_samples) == ("answers-1", 2560)
+    assert (first.calibration.slope, first.voice) == (shipped.calibration.slope, shipped.voice)
+    assert second.detector is model
+    other = judges(load_settings(None, None, [f"examination.model={DEFAULT_WEIGHTS}"]), None).ears
+    assert [ear.voice for ear in other] == [model.info.voice]
 
 
 def test_weights_for_answers_that_are_not_there_are_a_sentence() -> None:
     with pytest.raises(ModelError, match=r"gone\.onnx does not exist"):
-        judges(load_settings(None, None, ["examination.model=gone.onnx"]))
+        judges(load_settings(None, None, ["examination.model=gone.onnx"]), None)

@@ -123,7 +123,7 @@ def _rules(args: argparse.Namespace, settings: Settings) -> Any:
     config = service_model.call_config(settings, model.info)
     examination = replace(examination_config(settings.examination, config.policy.deepfake_llr), mode="automatic")
     say = caller_words.said if caller_words.available() else None
-    judged_by = judges(settings)
+    judged_by = judges(settings, model)
     if say is None:
         judged_by = replace(judged_by, words=None)
     pack = load_pack(Examination(prompts=str(args.prompts))) if args.prompts else None

@@ -100,15 +100,44 @@ class Taken:
 
 
 @dataclass(frozen=True)
-class Judges:
-    """What answers are judged with; None for what is not installed."""
+class Ear:
+    """A model that hears how something sounds, and what its scores are worth."""
 
-    detector: Detector | None
+    detector: Detector
     calibration: Calibration
+    voice: float | None = None  # probability of a voice below which a chunk says nothing of one
+
+    def evidence(self, samples: Samples) -> float | None:
+        """Of so much sound alone, from a fresh state: log-likelihood ratio; None when there is too little of it."""
+        size = self.detector.chunk_samples
+        state, kept = self.detector.init_state(1), []
+        chunks = samples[: len(samples) // size * size].reshape(-1, size)
+        levels = 10 * np.log10((chunks.astype(np.float64) ** 2).mean(axis=1) + 1.0) if len(chunks) else np.zeros(0)
+        for chunk, level in zip(chunks, levels, strict=True):
+            scores, why, state = self.detector.judge(chunk[None], state)
+            quiet = level <= max(levels.max() - SPEECH_BELOW_DB, 20.0)
+            if not quiet and not unvoiced(None if why is None else why[0].tolist(), self.voice):
+                kept.append(float(scores[0]))
+        if len(kept) * size < 8000:
+            return None
+        return self.calibration.llr(self._level(kept, size / 8000), len(kept) * size / 8000)
+
+    def _level(self, scores: Sequence[float], seconds: float) -> float:
+        """What the call's running evidence would make of these chunks of speech, none of them forgotten."""
+        running = RunningScore(1e9, self.calibration.warm_s)
+        for score in scores:
+            running.add(score, seconds)
+        return running.level(self.calibration.spread) or 0.0
+
+
+@dataclass(frozen=True)
+class Judges:
+    """What answers are judged with; None, or no ears, for what is not installed."""
+
+    ears: Sequence[Ear]  # the first hears the speech before a question too; of an answer the one that trusts it least counts
     same: Same | None = None
     words: Words | None = None
     measuring: bool = True  # the pitch detector is there
-    voice: float | None = None  # probability of a voice below which a chunk of an answer says nothing of one
     known: OrderedDict[bytes, Before] = field(default_factory=OrderedDict, compare=False)  # of the latest KEPT callers
 
     def prepare(self, before: Samples) -> None:
@@ -144,7 +173,7 @@ class Judges:
 
     def _before(self, samples: Samples) -> Before:
         key = samples.tobytes()
-        found = self.known.pop(key, None) or Before(samples, self._realism)
+        found = self.known.pop(key, None) or Before(samples, self.ears[0].evidence if self.ears else _unheard)
         self.known[key] = found
         while len(self.known) > KEPT:
             self.known.popitem(last=False)
@@ -166,8 +195,10 @@ class Judges:
     def _answer_realism(self, question: Question, samples: Samples) -> float | None:
         if question.challenge.verifier in UNLIKE_SPEECH:
             return None
-        realism = self._realism(samples)
-        return realism + WHISPER_REALISM if realism is not None and question.challenge.key == "whisper" else realism
+        heard = [evidence for ear in self.ears if (evidence := ear.evidence(samples)) is not None]
+        if not heard:
+            return None
+        return min(heard) + (WHISPER_REALISM if question.challenge.key == "whisper" else 0.0)
 
     def _heard(self, samples: Samples, question: Question) -> Heard | None:
         """What was read of the drawn words, where that is asked for: it costs more than all the rest."""
@@ -175,30 +206,6 @@ class Judges:
         if self.words is None or (challenge.verifier != "words" and "words" not in challenge.parameters):
             return None
         return self.words(samples, question) if sounding_s(samples) >= MIN_ACTIVE_S else Heard(reason="too-short")
-
-    def _realism(self, samples: Samples) -> float | None:
-        """The detector's evidence on so much sound alone, from a fresh state; None when there is too little of it."""
-        if self.detector is None:
-            return None
-        size = self.detector.chunk_samples
-        state, kept = self.detector.init_state(1), []
-        chunks = samples[: len(samples) // size * size].reshape(-1, size)
-        levels = 10 * np.log10((chunks.astype(np.float64) ** 2).mean(axis=1) + 1.0) if len(chunks) else np.zeros(0)
-        for chunk, level in zip(chunks, levels, strict=True):
-            scores, why, state = self.detector.judge(chunk[None], state)
-            quiet = level <= max(levels.max() - SPEECH_BELOW_DB, 20.0)
-            if not quiet and not unvoiced(None if why is None else why[0].tolist(), self.voice):
-                kept.append(float(scores[0]))
-        if len(kept) * size < 8000:
-            return None
-        return self.calibration.llr(self._level(kept, size / 8000), len(kept) * size / 8000)
-
-    def _level(self, scores: Sequence[float], seconds: float) -> float:
-        """What the call's running evidence would make of these chunks of speech, none of them forgotten."""
-        running = RunningScore(1e9, self.calibration.warm_s)
-        for score in scores:
-            running.add(score, seconds)
-        return running.level(self.calibration.spread) or 0.0
 
     def _identity(self, question: Question, answer: Answer) -> float | None:
         """Only for challenges that leave the voice its colour: nobody is recognised by whisper, song or falsetto."""
@@ -212,6 +219,10 @@ UNLIKE_SPEECH = frozenset({"bursts", "melody"})  # claps and song: the detector 
 
 
 NOTHING = Judgement(None, None, None, None, ("cannot-tell",))
+
+
+def _unheard(samples: Samples) -> None:
+    """What nobody listens to."""
 
 
 def _of_the_room(answer: Answer) -> bool:

@@ -28,6 +28,7 @@ from connectors.g711 import decode_mu_law
 from engine.audio import Samples
 from engine.config import load_settings
 from models.identity.embed import net_speech
+from vivavoce import service_model
 from vivavoce.judging import Judges, available
 from vivavoce.samples import SAMPLES, mu_law
 from vivavoce.service_examination import judges as everything
@@ -88,7 +89,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if not available():
         parser.error("nothing measures an answer: install the extra with pip install 'vivavoce[examine]'")
-    judges = everything(load_settings(None, os.environ, []))
+    settings = load_settings(None, os.environ, [])
+    judges = everything(settings, service_model.load(settings))
     before = cost_before(judges, args.runs)
     found = {
         f"{seconds:g} s{', done' * done}": costs(judges, seconds, args.runs, done=done)

@@ -122,7 +122,7 @@ async def start(settings: Settings, stack: AsyncExitStack) -> Service:
     )  # fmt: skip
     stack.push_async_callback(scorer.aclose)
     config = service_model.call_config(settings, model.info)
-    examiner = await service_examination.start(settings, config, redis.url, stack)
+    examiner = await service_examination.start(settings, config, model, redis.url, stack)
     desk = Desk(settings, config, scorer, publisher.publish, examiner=examiner)
     desk.start()
     metrics.watch(desk, scorer, publisher, hub)

@@ -20,14 +20,16 @@ from engine.outcomes import Outcomes
 from engine.policy import Calibration
 from models.runtime import ANSWERS_WEIGHTS, OnnxModel, load_model
 from vivavoce.examiner import Examiner, examination_config, load_pack
-from vivavoce.judging import Judges, Samples, available
+from vivavoce.judging import Ear, Judges, Samples, available
 
 log = structlog.get_logger(__name__)
 EAR_CHUNK_MS = 320
 IDENTITY = Path(__file__).parent.parent / "models" / "weights" / "identity-1.onnx"
 
 
-async def start(settings: Settings, config: CallConfig, redis_url: str, stack: AsyncExitStack) -> Examiner | None:
+async def start(
+    settings: Settings, config: CallConfig, model: OnnxModel, redis_url: str, stack: AsyncExitStack
+) -> Examiner | None:
     """The examiner of a service; None with examination.mode off. ValueError when the prompt pack is not complete."""
     if settings.examination.mode == "off":
         return None
@@ -39,7 +41,7 @@ async def start(settings: Settings, config: CallConfig, redis_url: str, stack: A
     loop = asyncio.get_running_loop()
     examiner = Examiner(
         settings.examination, examination_config(settings.examination, config.policy.deepfake_llr),
-        await asyncio.to_thread(judges, settings), await asyncio.to_thread(load_pack, settings.examination),
+        await asyncio.to_thread(judges, settings, model), await asyncio.to_thread(load_pack, settings.examination),
         soon=_soon(loop), chunk_s=config.chunk_samples / config.rate, outcome=outcomes.add,
     )  # fmt: skip
     stack.callback(examiner.close)
@@ -54,15 +56,19 @@ def _soon(loop: asyncio.AbstractEventLoop) -> Callable[[Callable[[], None]], Non
     return soon
 
 
-def judges(settings: Settings) -> Judges:
-    """Everything that is installed. ModelError is a sentence."""
-    model = _ear(settings.examination.model)
-    calibration = Calibration(**asdict(model.info.calibration))
-    return Judges(model, calibration, _same_voice(), _words(), available(), model.info.voice)
+def judges(settings: Settings, model: OnnxModel | None) -> Judges:
+    """Everything that is installed; `model` is the call's own, which hears what weights for answers were not trained on.
+    ModelError is a sentence."""
+    ears = [_ear(one) for one in (_for_answers(settings.examination.model), model) if one is not None]
+    return Judges(ears, _same_voice(), _words(), available())
 
 
-def _ear(path: str) -> OnnxModel:
-    """The model that judges how answers sound, in chunks twice as long as a call's: nobody waits for a part of an answer."""
+def _ear(model: OnnxModel) -> Ear:
+    return Ear(model, Calibration(**asdict(model.info.calibration)), model.info.voice)
+
+
+def _for_answers(path: str) -> OnnxModel:
+    """The weights that judge answers, in chunks twice as long as a call's: nobody waits for a part of an answer."""
     try:
         return load_model(Path(path) if path else ANSWERS_WEIGHTS, chunk_ms=EAR_CHUNK_MS)
     except ValueError as error:
