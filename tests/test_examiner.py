@@ -22,6 +22,7 @@ from engine.events import Tag
 from engine.session import Session
 from tests.engine.test_session import CONFIG, FakeScorer
 from vivavoce.examiner import Examiner, examination_config
+from vivavoce.judging import Before
 
 CHUNK_S = 0.16
 
@@ -55,10 +56,12 @@ class Pack:
 class Judge:
     def __init__(self, judgement: Judgement | Exception) -> None:
         self.judgement = judgement
-        self.prepared: np.ndarray | None = None
+        self.measured: list[np.ndarray] = []  # speech before the first question of each call
 
-    def prepare(self, before: np.ndarray) -> None:
-        self.prepared = before
+    measuring = False
+
+    def before(self, samples: np.ndarray) -> Before:
+        return Before(samples, self.measured.append)
 
     def judge(self, *_: Any) -> Judgement:
         if isinstance(self.judgement, Exception):
@@ -149,16 +152,16 @@ def test_a_question_is_played_answered_judged_and_told_in_order() -> None:
     assert desk.session.call.llr > 0, "the answer's evidence is the call's"
 
 
-def test_the_speech_before_is_measured_while_the_question_is_asked() -> None:
+def test_the_speech_before_is_measured_once_while_the_first_question_is_asked() -> None:
     judge = Judge(Judgement(None, None, None, None))
     desk = Desk(judge, mode="operator", player=Player())
     desk.hear(2000, 4.0)
     desk.examiner._thread.submit(lambda: None).result()
-    assert judge.prepared is None, "not of every call"
+    assert not judge.measured, "not of every call"
     desk.examiner.press(desk.session, desk.now, "ask", challenge="whisper")
+    desk.examiner.press(desk.session, desk.now, "repeat")
     desk.examiner._thread.submit(lambda: None).result()
-    assert judge.prepared is not None
-    assert len(judge.prepared) == 4 * 8000
+    assert [len(samples) for samples in judge.measured] == [4 * 8000]
 
 
 def test_a_judge_that_fails_costs_one_answer() -> None:

@@ -70,11 +70,12 @@ def test_speech_before_a_question_is_judged_apart_and_once() -> None:
     judges = Judges([Ear(detector, EXACT)], measuring=False)
     tone = np.tile(np.r_[np.full(640, 900), np.full(640, -900)], 25).astype(np.int16)
     put = question("cup-mouth")
-    judges.prepare(-tone)
+    known = judges.before(-tone)
+    known.measure(pitch=False)
     assert detector.chunks == 25
-    found = judges.judge(put, Answer(tone[: 1280 * 12], 2.0, 0.0, -tone), PHONE)
+    found = judges.judge(put, Answer(tone[: 1280 * 12], 2.0, 0.0, -tone), PHONE, (), known)
     assert (found.realism, found.baseline) == (pytest.approx(2.0), pytest.approx(-2.0))
-    assert detector.chunks == 25 + 12, "what was prepared is not judged again"
+    assert detector.chunks == 25 + 12, "what is known is not judged again"
     assert judges.judge(put, Answer(tone, 2.0, 0.0, -tone[:7000]), PHONE).baseline is None, "less than a second says nothing"
     assert judges.judge(put, Answer(tone, 2.0, 0.0, tone[:0]), PHONE).baseline is None
 
@@ -86,18 +87,6 @@ def test_of_two_ears_the_one_that_trusts_an_answer_least_counts() -> None:
         assert (found.realism, found.baseline) == (pytest.approx(-1.0), pytest.approx(before))
     deaf = Ear(Detector(-9.0, [0.1]), EXACT, 0.3)  # hears no voice, and so says nothing
     assert Judges([one, deaf], measuring=False).judge(question("cup-mouth"), answer(voice(seed=2)), PHONE).realism == 2.0
-
-
-def test_of_many_callers_the_latest_are_known() -> None:
-    detector = Counting(2.0)
-    judges = Judges([Ear(detector, EXACT)], measuring=False)
-    for level in range(1, judging.KEPT + 3):
-        judges.prepare(np.full(12800, 100 * level, np.int16))
-    assert (len(judges.known), detector.chunks) == (judging.KEPT, 10 * (judging.KEPT + 2))
-    judges.prepare(np.full(12800, 300, np.int16))
-    assert detector.chunks == 10 * (judging.KEPT + 2), "still known"
-    judges.prepare(np.full(12800, 100, np.int16))
-    assert detector.chunks == 10 * (judging.KEPT + 3), "the oldest is forgotten"
 
 
 def test_nobody_is_recognised_by_a_whisper() -> None:

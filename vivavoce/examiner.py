@@ -30,7 +30,7 @@ from engine.audio import Chunk
 from engine.config import Examination as ExaminationSettings
 from engine.events import Verdict
 from engine.session import Session
-from vivavoce.judging import Judges
+from vivavoce.judging import Before, Judges
 
 log = structlog.get_logger(__name__)
 
@@ -54,6 +54,7 @@ class Watch:
     drawn: list[str] = field(default_factory=list)  # challenges drawn already, proposals too
     asked: list[str] = field(default_factory=list)  # challenges put to the caller
     playing: Player | None = None  # where a prompt was begun
+    known: Before | None = None  # what is measured of the caller's speech before the first question
     before: Verdict | None = None  # the tag when the first question was asked, or the operator decided
     overridden: bool = False  # the operator decided otherwise than the tag stood
 
@@ -194,8 +195,9 @@ class Examiner:
             watch.before = watch.before or watch.session.call.state
             if record["challenge"] not in watch.asked:
                 watch.asked.append(record["challenge"])
-            if self._waiting < self._settings.queue:
-                self._thread.submit(self._judges.prepare, watch.examination.before())
+            if watch.known is None:
+                watch.known = self._judges.before(watch.examination.before())
+                self._thread.submit(watch.known.measure, self._judges.measuring)
 
     def _question(
         self, watch: Watch, wished: str | None, family: str | None, keeps_voice: bool, now: float
@@ -253,7 +255,7 @@ class Examiner:
         """In the judges' thread. An answer whose time ran out in the queue is not judged: those behind it still can be."""
         if not watch.examination.awaits(step.question.nonce):
             return None
-        return self._judges.judge(step.question, step.answer, watch.line, step.unanswered)
+        return self._judges.judge(step.question, step.answer, watch.line, step.unanswered, watch.known)
 
     def _judged(self, watch: Watch, nonce: str, done: Future[Judgement | None], now: float) -> None:
         self._waiting -= 1

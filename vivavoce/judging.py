@@ -7,9 +7,8 @@ counts against the caller.
 from __future__ import annotations
 
 import importlib.util
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -40,7 +39,6 @@ ROOM_DB = 12.0  # what a room's own noise rises over the pauses of speech
 MAY_BE_SOFT = frozenset({"whisper", "speak-softly", "cough-whistle", "clap"})
 TELLING = ("whisper", "sing")  # done when something else was asked: plain speech is never taken for either
 SURE = 0.9  # compliance with one of them
-KEPT = 64  # callers whose speech before a question is not measured twice: 70 kB each
 WHISPER_REALISM = 1.4  # the detector has learned from voiced speech: people's whispers lie so much lower
 
 
@@ -60,7 +58,7 @@ Words = Callable[[Samples, Question], Heard]
 
 
 class Before:
-    """What is measured of the speech before a question, each when it is first asked for."""
+    """What is measured of the speech before a call's first question, each when it is first asked for."""
 
     def __init__(self, samples: Samples, sounds: Callable[[Samples], float | None]) -> None:
         self._samples, self._sounds = samples, sounds
@@ -75,6 +73,10 @@ class Before:
     def evidence(self) -> float | None:
         """Of how it sounds."""
         return self._sounds(self._samples)
+
+    def measure(self, pitch: bool) -> None:
+        """All of it, `pitch` too where that is installed, while a question is asked: less is left when the answer is over."""
+        _ = self.evidence, self.measures if pitch else None
 
 
 class Taken:
@@ -138,24 +140,25 @@ class Judges:
     same: Same | None = None
     words: Words | None = None
     measuring: bool = True  # the pitch detector is there
-    known: OrderedDict[bytes, Before] = field(default_factory=OrderedDict, compare=False)  # of the latest KEPT callers
 
-    def prepare(self, before: Samples) -> None:
-        """Measure the speech before a question while it is being asked: less is left to do when the answer is over."""
-        known = self._before(before)
-        _ = known.evidence, known.measures if self.measuring else None
+    def before(self, samples: Samples) -> Before:
+        """What will be measured of this speech before a call's first question."""
+        return Before(samples, self.ears[0].evidence if self.ears else _unheard)
 
-    def judge(self, question: Question, answer: Answer, line: Line, unanswered: Sequence[Question] = ()) -> Judgement:
+    def judge(
+        self, question: Question, answer: Answer, line: Line, unanswered: Sequence[Question] = (), before: Before | None = None
+    ) -> Judgement:
         """The judgement of one answer, and of how the caller sounded before the question.
 
         `unanswered` are earlier questions to which nothing was said in time: this may be the answer to one of them.
+        `before` holds what was measured of `answer.before` already.
         """
         if len(answer.samples) and answer.lost_s > LOST_SHARE * answer.seconds:
             return NOTHING
         soft = loudness(answer.before) - loudness(answer.samples) > NOBODY_DB
         if soft and (question.challenge.key not in MAY_BE_SOFT or _of_the_room(answer)):
             return NOTHING
-        before = self._before(answer.before)
+        before = before or self.before(answer.before)
         taken = Taken(answer, before)
         compliance = self._compliance(question, answer, taken, line)
         if soft:  # or the room, or somebody in it: a task done is one, anything else is nothing
@@ -170,14 +173,6 @@ class Judges:
         realism, identity = self._answer_realism(question, answer.samples), self._identity(question, answer)
         another = undone and any(self._done(other, taken, line, SURE) for other in _others(question))
         return Judgement(compliance.score, realism, before.evidence, identity, reasons, another)
-
-    def _before(self, samples: Samples) -> Before:
-        key = samples.tobytes()
-        found = self.known.pop(key, None) or Before(samples, self.ears[0].evidence if self.ears else _unheard)
-        self.known[key] = found
-        while len(self.known) > KEPT:
-            self.known.popitem(last=False)
-        return found
 
     def _compliance(self, question: Question, answer: Answer, taken: Taken, line: Line) -> Compliance:
         if not self.measuring:

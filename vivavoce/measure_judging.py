@@ -49,18 +49,19 @@ def costs(judges: Judges, seconds: float, runs: int = 5, *, done: bool = False) 
     """Milliseconds of one core per challenge, medians over `runs`, for answers of so many seconds."""
     said, before = speech(BEFORE_S + seconds), round(BEFORE_S * RATE)
     answer = Answer(said[before:], 2.0, 0.0, said[:before])
+    known = judges.before(answer.before)
+    known.measure(judges.measuring)
     asked = {key: draw(challenge, "en", random.Random(1), 0.0) for key, challenge in CATALOGUE.items()}
     if done:
         asked = {key: taken_for_done(one) for key, one in asked.items()}
-    return {key: _median_ms(partial(judges.judge, one, answer, CARRIES_ALL), runs) for key, one in asked.items()}
+    return {key: _median_ms(partial(judges.judge, one, answer, CARRIES_ALL, (), known), runs) for key, one in asked.items()}
 
 
 def cost_before(judges: Judges, runs: int = 5) -> float:
     """Milliseconds of one core for the speech before a question."""
 
     def prepare() -> None:
-        judges.known.clear()
-        judges.prepare(speech(BEFORE_S))
+        judges.before(speech(BEFORE_S)).measure(judges.measuring)
 
     return _median_ms(prepare, runs)
 
