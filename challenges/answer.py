@@ -38,7 +38,7 @@ class ListenerConfig:
     pause_s: float = 1.3  # of quiet after an answer: it is over
     barge_s: float = 0.6  # of sound during the prompt that is not its echo: an early answer
     echo_tail_s: float = 0.3  # after the prompt's end, for the way to the caller and back
-    before_s: float = 4.0  # of plain speech kept for comparison: 32 kB a call
+    before_s: float = 8.0  # of plain speech kept for comparison: 64 kB a call
 
 
 @dataclass(frozen=True, slots=True)

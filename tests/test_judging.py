@@ -18,7 +18,7 @@ from challenges.words import Heard
 from engine.policy import Calibration
 from tests.challenges.voices import voice, whisper
 from vivavoce import judging
-from vivavoce.judging import Before, Ear, Judges, Taken
+from vivavoce.judging import Before, Ear, Judges, Likeness, Taken
 
 EXACT = Calibration(1.0, 0.0, 0.0, 1.0)
 
@@ -49,9 +49,25 @@ def answer(samples: np.ndarray, lost_s: float = 0.0) -> Answer:
     return Answer(samples.astype(np.int16), 2.0, lost_s, voice(seed=9))
 
 
+def test_whose_voice_it_was_before_is_found_out_once() -> None:
+    asked: list[int] = []
+
+    def same(before: np.ndarray) -> Likeness:
+        asked.append(len(before))
+        return lambda after: len(after) / 8000
+
+    judges, said = Judges((), same=same, measuring=False), answer(voice(seed=2))
+    known = judges.before(said.before)
+    known.measure(pitch=False)
+    assert asked == [len(said.before)]
+    found = [judges.judge(question("read-slowly"), said, PHONE, (), known).identity for _ in range(2)]
+    assert found == [len(said.samples) / 8000] * 2
+    assert len(asked) == 1
+
+
 def test_the_three_parts_are_judged_apart() -> None:
     pytest.importorskip("swift_f0", reason="measuring needs the extra 'examine'")
-    judges = Judges([Ear(Detector(-1.5), EXACT)], same=lambda before, after: 2.0)
+    judges = Judges([Ear(Detector(-1.5), EXACT)], same=lambda before: lambda after: 2.0)
     found = judges.judge(question("read-slowly"), answer(voice(seed=2)), PHONE)
     assert found.compliance is not None
     assert (found.realism, found.baseline, found.identity) == (pytest.approx(-1.5), pytest.approx(-1.5), 2.0)
@@ -90,14 +106,14 @@ def test_of_two_ears_the_one_that_trusts_an_answer_least_counts() -> None:
 
 
 def test_nobody_is_recognised_by_a_whisper() -> None:
-    judges = Judges((), same=lambda before, after: pytest.fail("asked who whispers"), measuring=False)
+    judges = Judges((), same=lambda before: pytest.fail("asked who whispers"), measuring=False)
     found = judges.judge(question("whisper"), answer(whisper()), PHONE)
     assert (found.identity, found.realism, found.compliance) == (None, None, None)
     assert found.reasons == ("cannot-tell",)
 
 
 def test_an_answer_that_was_mostly_lost_is_judged_by_nobody() -> None:
-    judges = Judges([Ear(Detector(-9.0), EXACT)], same=lambda before, after: -9.0)
+    judges = Judges([Ear(Detector(-9.0), EXACT)], same=lambda before: lambda after: -9.0)
     found = judges.judge(question(), answer(whisper(), lost_s=2.0), PHONE)
     assert found.reasons == ("cannot-tell",)
     assert (found.compliance, found.realism, found.identity) == (None, None, None)
@@ -138,7 +154,7 @@ def test_the_recogniser_is_asked_about_the_drawn_words() -> None:
 
 
 def test_the_room_s_noise_is_nobody_s_answer_but_a_soft_one_to_a_soft_task_is() -> None:
-    judges = Judges([Ear(Detector(-3.0), EXACT)], same=lambda before, after: -4.0, measuring=False)
+    judges = Judges([Ear(Detector(-3.0), EXACT)], same=lambda before: lambda after: -4.0, measuring=False)
     soft = voice(seed=2) // 6  # 15.6 dB down
     for key in ("foreign-words", "emotions"):
         found = judges.judge(question(key), answer(soft), PHONE)
@@ -153,7 +169,7 @@ def test_what_was_said_too_late_is_no_failure_of_the_next_task(monkeypatch: pyte
     monkeypatch.setattr(judging, "verify", lambda asked, *_: Compliance(0.95 if asked.challenge.key in done else 0.1))
     monkeypatch.setattr(Taken, "answer", None)
     monkeypatch.setattr(Taken, "before", None)
-    judges = Judges([Ear(Detector(-3.0), EXACT)], same=lambda before, after: -4.0)
+    judges = Judges([Ear(Detector(-3.0), EXACT)], same=lambda before: lambda after: -4.0)
     late = judges.judge(question("high-pitch"), answer(voice()), PHONE, [question("sing")])
     assert late == Judgement(None, None, None, None, ("late",))
     assert judges.judge(question("high-pitch"), answer(voice()), PHONE, [question("whisper")]).another_task

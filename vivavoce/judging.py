@@ -53,15 +53,16 @@ class Detector(Protocol):
     def judge(self, audio: Samples, state: Any) -> tuple[NDArray[np.float32], NDArray[np.float32] | None, Any]: ...
 
 
-Same = Callable[[Samples, Samples], float | None]  # (speech before, answer) -> log-likelihood ratio of one voice
+Likeness = Callable[[Samples], float | None]  # answer -> log-likelihood ratio of one voice
+Same = Callable[[Samples], Likeness]  # speech before -> how like it answers are
 Words = Callable[[Samples, Question], Heard]
 
 
 class Before:
     """What is measured of the speech before a call's first question, each when it is first asked for."""
 
-    def __init__(self, samples: Samples, sounds: Callable[[Samples], float | None]) -> None:
-        self._samples, self._sounds = samples, sounds
+    def __init__(self, samples: Samples, sounds: Callable[[Samples], float | None], same: Same | None = None) -> None:
+        self._samples, self._sounds, self._same = samples, sounds, same
 
     @cached_property
     def measures(self) -> Measures | None:
@@ -74,9 +75,14 @@ class Before:
         """Of how it sounds."""
         return self._sounds(self._samples)
 
+    @cached_property
+    def likeness(self) -> Likeness | None:
+        """Whose voice it is; None where nobody can tell voices."""
+        return None if self._same is None else self._same(self._samples)
+
     def measure(self, pitch: bool) -> None:
         """All of it, `pitch` too where that is installed, while a question is asked: less is left when the answer is over."""
-        _ = self.evidence, self.measures if pitch else None
+        _ = self.evidence, self.likeness, self.measures if pitch else None
 
 
 class Taken:
@@ -143,7 +149,7 @@ class Judges:
 
     def before(self, samples: Samples) -> Before:
         """What will be measured of this speech before a call's first question."""
-        return Before(samples, self.ears[0].evidence if self.ears else _unheard)
+        return Before(samples, self.ears[0].evidence if self.ears else _unheard, self.same)
 
     def judge(
         self, question: Question, answer: Answer, line: Line, unanswered: Sequence[Question] = (), before: Before | None = None
@@ -170,7 +176,7 @@ class Judges:
         reasons = ("line-limited",) if compliance.reason == "line-limited" else ()
         if compliance.score is None and not reasons:
             reasons = ("cannot-tell",)
-        realism, identity = self._answer_realism(question, answer.samples), self._identity(question, answer)
+        realism, identity = self._answer_realism(question, answer.samples), _identity(question, answer, before)
         another = undone and any(self._done(other, taken, line, SURE) for other in _others(question))
         return Judgement(compliance.score, realism, before.evidence, identity, reasons, another)
 
@@ -202,18 +208,19 @@ class Judges:
             return None
         return self.words(samples, question) if sounding_s(samples) >= MIN_ACTIVE_S else Heard(reason="too-short")
 
-    def _identity(self, question: Question, answer: Answer) -> float | None:
-        """Only for challenges that leave the voice its colour: nobody is recognised by whisper, song or falsetto."""
-        if self.same is None or not question.challenge.keeps_voice:
-            return None
-        return self.same(answer.before, answer.samples)
-
 
 UNPITCHED = frozenset({"words", "unmeasured"})  # their verifiers look at no measure of the voice
 UNLIKE_SPEECH = frozenset({"bursts", "melody"})  # claps and song: the detector has learned from speech
 
 
 NOTHING = Judgement(None, None, None, None, ("cannot-tell",))
+
+
+def _identity(question: Question, answer: Answer, before: Before) -> float | None:
+    """Only for challenges that leave the voice its colour: nobody is recognised by whisper, song or falsetto."""
+    if not question.challenge.keeps_voice or before.likeness is None:
+        return None
+    return before.likeness(answer.samples)
 
 
 def _unheard(samples: Samples) -> None:

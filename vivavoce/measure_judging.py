@@ -21,7 +21,7 @@ from functools import partial
 
 import numpy as np
 
-from challenges.answer import Answer
+from challenges.answer import Answer, ListenerConfig
 from challenges.catalogue import CATALOGUE, Line
 from challenges.content import Question, draw
 from connectors.g711 import decode_mu_law
@@ -34,7 +34,7 @@ from vivavoce.samples import SAMPLES, mu_law
 from vivavoce.service_examination import judges as everything
 
 RATE = 8000
-BEFORE_S = 4.0  # of the caller's plain speech that is kept to compare with
+BEFORE_S = ListenerConfig().before_s  # of the caller's plain speech that is kept to compare with
 LENGTHS_S = (5.0, 10.0)
 CARRIES_ALL = Line(wideband=True, noise_suppressed=False, dtx=False)  # every challenge is judged in earnest
 

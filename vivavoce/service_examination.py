@@ -20,7 +20,7 @@ from engine.outcomes import Outcomes
 from engine.policy import Calibration
 from models.runtime import ANSWERS_WEIGHTS, OnnxModel, load_model
 from vivavoce.examiner import Examiner, examination_config, load_pack
-from vivavoce.judging import Ear, Judges, Samples, available
+from vivavoce.judging import Ear, Judges, Likeness, Same, Samples, available
 
 log = structlog.get_logger(__name__)
 EAR_CHUNK_MS = 320
@@ -75,7 +75,7 @@ def _for_answers(path: str) -> OnnxModel:
         raise ModelError(str(error)) from None
 
 
-def _same_voice() -> Callable[[Samples, Samples], float | None] | None:
+def _same_voice() -> Same | None:
     """The voice model that ships; None when its file is not there."""
     if not IDENTITY.is_file():
         return None
@@ -83,11 +83,16 @@ def _same_voice() -> Callable[[Samples, Samples], float | None] | None:
 
     embedder = VoiceEmbedder(IDENTITY)
 
-    def same(before: Samples, answer: Samples) -> float | None:
-        one, other = embedder.voice(before), embedder.voice(answer)
-        if one is None or other is None:
-            return None
-        return embedder.llr_same(one.vector, other.vector, min(one.speech_s, other.speech_s))
+    def same(before: Samples) -> Likeness:
+        one = embedder.voice(before)
+
+        def likeness(answer: Samples) -> float | None:
+            other = None if one is None else embedder.voice(answer)
+            if one is None or other is None:
+                return None
+            return embedder.llr_same(one.vector, other.vector, min(one.speech_s, other.speech_s))
+
+        return likeness
 
     return same
 

@@ -37,9 +37,11 @@ def listening() -> Listener:
     return listener
 
 
-def test_four_seconds_of_plain_speech_are_kept_and_no_more() -> None:
-    listener = listening()
-    assert len(listener.answer().before) == pytest.approx(4.0 * 8000, abs=SIZE)
+def test_eight_seconds_of_plain_speech_are_kept_and_no_more() -> None:
+    listener = Listener(ListenerConfig(), CHUNK_S)
+    for _ in range(70):
+        listener.receive_chunk(chunk(2000, speech=True))
+    assert len(listener.before()) == pytest.approx(8.0 * 8000, abs=SIZE)
 
 
 def test_lost_and_silent_chunks_are_no_plain_speech() -> None:
