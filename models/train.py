@@ -23,7 +23,7 @@ from torch import nn
 from tqdm import tqdm
 
 from models.channel import ChannelConfig
-from models.conformer import ModelConfig, StreamingConformer
+from models.conformer import PAIRED, ModelConfig, StreamingConformer
 from models.dataset import BatchConfig, Sampler
 from models.objective import LossConfig, MaskConfig, loss_of, taught_loss, training_views
 from models.selection import Dev, DevFigures
@@ -53,6 +53,7 @@ class TrainConfig:
     device: str = "cpu"
     start: str = ""  # a checkpoint whose averaged weights a new run begins with
     teachers: tuple[str, ...] = ()  # checkpoints whose mean views are learned from beside the labels
+    paired_teachers: tuple[str, ...] = ()  # others, whose paired view is learned from in place of theirs
     teach: float = 1.0  # weight of that
     purpose: str = "calls"  # or "answers": to tell a voice from copies of it, whoever it is; what dev says of calls does not
     # choose then, so the last weights are kept, with the views weighed as ANSWERS_MIX
@@ -85,6 +86,8 @@ def load_config(path: Path | None) -> TrainConfig:
     config: TrainConfig = _dataclass(TrainConfig, table, str(path))
     if config.purpose not in PURPOSES:
         raise ValueError(f"{path}: unknown purpose {config.purpose!r}; known: {', '.join(PURPOSES)}")
+    if config.paired_teachers and not config.teachers:
+        raise ValueError(f"{path}: paired_teachers teach one of two views; the other needs teachers")
     return config
 
 
@@ -117,7 +120,8 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.config, self.sampler, self.dev, self.folder = config, sampler, dev, folder
         self.model = (begun_with(config) if config.start else StreamingConformer(shape_of(config.model))).to(config.device)
-        self.teachers = [load_averaged(Path(path)).to(config.device) for path in config.teachers]
+        self.teachers = _loaded(config.teachers, config.device)
+        self.paired_teachers = _loaded(config.paired_teachers, config.device)
         self.model.head.dropout.p = config.head_dropout
         self.averaged = copy.deepcopy(self.model).eval()
         self.optimizers = _optimizers(self.model, config)
@@ -166,9 +170,15 @@ class Trainer:
         return float(loss.detach())
 
     def _taught(self, audio: torch.Tensor) -> torch.Tensor:
-        """The teachers' mean views [rows, frames, 2] of the same crops, unmasked."""
+        """The teachers' mean views [rows, frames, 2] of the same crops, unmasked, some of whom teach the paired one alone."""
+        taught = self._mean_views(self.teachers, audio)
+        if self.paired_teachers:
+            taught[:, :, PAIRED] = self._mean_views(self.paired_teachers, audio)[:, :, PAIRED]
+        return taught
+
+    def _mean_views(self, teachers: Sequence[StreamingConformer], audio: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
-            views = [training_views(teacher, audio, None, self.rng, bfloat16=self.config.bfloat16) for teacher in self.teachers]
+            views = [training_views(teacher, audio, None, self.rng, bfloat16=self.config.bfloat16) for teacher in teachers]
         return torch.stack(views).mean(0)
 
     def _average(self) -> None:
@@ -282,6 +292,10 @@ def load_averaged(path: Path) -> StreamingConformer:
     model = StreamingConformer(shape_of(found["config"]["model"]))
     model.load_state_dict(found["averaged"])
     return model.eval()
+
+
+def _loaded(paths: Sequence[str], device: str) -> list[StreamingConformer]:
+    return [load_averaged(Path(path)).to(device) for path in paths]
 
 
 def average_checkpoints(paths: Sequence[Path]) -> StreamingConformer:

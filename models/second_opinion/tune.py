@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 def check(config: TrainConfig) -> SslConfig:
     """The second opinion that a recipe asks for, after a look at its backbone. ValueError says what is wrong."""
-    for name in ("start", "teachers"):
+    for name in ("start", "teachers", "paired_teachers"):
         if getattr(config, name):
             raise ValueError(f"{name} is for the streaming model and does not go with [model] kind = 'ssl'")
     wanted = SslConfig.of(config.model)

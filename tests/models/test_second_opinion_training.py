@@ -136,6 +136,7 @@ def test_a_wrong_recipe_is_told_before_anything_is_done(tmp_path: Path) -> None:
         ({"model": {**good.model, "widht": 3}}, "unknown key 'widht'"),
         ({"model": {**good.model, "source": str(tmp_path / "gone")}}, "gone is neither a folder"),
         ({"teachers": ("a.pt",)}, "teachers is for the streaming model"),
+        ({"paired_teachers": ("a.pt",)}, "paired_teachers is for the streaming model"),
         ({"start": "a.pt"}, "start is for the streaming model"),
     ):
         with pytest.raises(ValueError, match=words):

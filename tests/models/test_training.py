@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch", reason="training needs the extra 'train'")
 from models.calibrate import Recording, Scored, choose_thresholds, fit, joined_calls, prefixes, running_level
 from models.calibration import Calibration
 from models.channel import ChannelConfig
-from models.conformer import ModelConfig, StreamingConformer
+from models.conformer import PAIRED, POOLED, ModelConfig, StreamingConformer
 from models.corpus import Clip
 from models.dataset import FRAME, SPEEDS, Batch, BatchConfig, Sampler, cut, resampled, speech_frames
 from models.features import Features
@@ -390,6 +390,25 @@ def test_a_run_may_begin_with_a_checkpoint_and_learn_from_others(store: AudioSto
         assert torch.equal(a, b)
     assert trainer.train_step() > 0
     assert all(p.grad is None for t in trainer.teachers for p in t.parameters())
+
+
+def test_another_teacher_may_teach_the_view_of_copies(store: AudioStore, tmp_path: Path) -> None:
+    one, other = (Trainer(config(seed=seed), sampler(store), None, tmp_path / str(seed)).run() for seed in (1, 2))
+    both = Trainer(config(teachers=(str(one),), paired_teachers=(str(other),)), sampler(store), None, tmp_path / "student")
+    audio = torch.from_numpy(both.sampler.draw(np.random.default_rng(0)).audio)
+    alone = {path: both._mean_views([load_averaged(path)], audio) for path in (one, other)}
+    taught = both._taught(audio)
+    assert torch.equal(taught[:, :, POOLED], alone[one][:, :, POOLED])
+    assert torch.equal(taught[:, :, PAIRED], alone[other][:, :, PAIRED])
+    assert not torch.allclose(alone[one], alone[other])
+    assert both.train_step() > 0
+
+
+def test_a_teacher_of_one_view_needs_one_of_the_other(tmp_path: Path) -> None:
+    recipe = tmp_path / "alone.toml"
+    recipe.write_text('paired_teachers = ["runs/a/best.pt"]\n')
+    with pytest.raises(ValueError, match=r"alone\.toml: paired_teachers teach one of two views"):
+        load_config(recipe)
 
 
 FOLDER = Path(__file__).parents[2] / "models" / "recipes"
