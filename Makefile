@@ -12,7 +12,7 @@ help:
 	@echo "make test   install everything and run all tests, real peers included"
 	@echo "make bench  measure the scorer and 1,000 live calls"
 	@echo "make lint   ruff and mypy"
-	@echo "make weights CORPUS=DIR VOCODERS=DIR   train the shipped weights again: about six hours on one core"
+	@echo "make weights CORPUS=DIR VOCODERS=DIR   train the shipped weights again: about seven hours on one core"
 	@echo "make int8 CORPUS=DIR    make their int8 form again: a minute; needed whenever the weights change"
 
 # Debian's python3 may come without the venv module; as root we can put that right.
@@ -69,6 +69,7 @@ weights: $(READY)
 	$(TRAIN) models/recipes/teacher-5.toml --more $(WORLDS) --own-vocoder runs/vocoder --run runs/teacher-5
 	$(TRAIN) models/recipes/student.toml --more $(WORLDS) --own-vocoder runs/vocoder --run runs/student --out models/weights/vivavoce-1.onnx
 	$(TRAIN) models/recipes/lines.toml --more $(WORLDS) --own-vocoder runs/vocoder --run runs/lines
+	$(TRAIN) models/recipes/copies.toml --more $(WORLDS) --own-vocoder runs/vocoder --run runs/copies
 	$(TRAIN) models/recipes/answers.toml --more $(WORLDS) --own-vocoder runs/vocoder --run runs/answers --out models/weights/answers-1.onnx
 	$(MAKE) int8
 

@@ -55,7 +55,7 @@ def write_workplace(folder: Path) -> Path:
     """What `make weights` stands in: the Makefile itself, and the recipes that ship with narrow models and small batches."""
     (folder / "models/recipes").mkdir(parents=True)
     (folder / "Makefile").symlink_to(ROOT / "Makefile")
-    for name in (*TEACHERS, "student", "lines", "answers"):
+    for name in (*TEACHERS, "student", "lines", "copies", "answers"):
         text = (ROOT / f"models/recipes/{name}.toml").read_text()
         text, wide = re.subn(r"width = 96\n", NARROW, text)
         text, rows = re.subn(r"\[batch\]\n", "[batch]\nrows = 8\ncrop_s = 1.6\n", text)
@@ -103,7 +103,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_stage_leaves_its_files(made: Path) -> None:
-    for stage in (*TEACHERS, "student", "lines", "answers"):
+    for stage in (*TEACHERS, "student", "lines", "copies", "answers"):
         names = {path.name for path in (made / "runs" / stage).iterdir()}
         assert {"last.pt", "best.pt", "dev.jsonl", "dev_figures.md", "dev_figures.json"} <= names
         assert (made / "runs" / stage / "dev.jsonl").read_text().count("\n") == 1
@@ -152,12 +152,16 @@ def test_the_student_is_taught_by_the_last_two(
         away.rename(path)
 
 
-def test_what_judges_answers_begins_with_lines_and_weighs_its_views_for_them(made: Path) -> None:
-    found = torch.load(made / "runs/answers/best.pt", weights_only=False)
-    assert found["config"]["start"] == "runs/lines/best.pt"
-    assert found["config"]["purpose"] == "answers"
-    assert found["averaged"]["head.mix"].tolist() == pytest.approx(ANSWERS_MIX)
-    assert found["step"] == 3, "the last weights, whatever dev says of calls"
+def test_what_judges_answers_learns_of_strangers_and_of_copies_from_two(made: Path) -> None:
+    found = {stage: torch.load(made / f"runs/{stage}/best.pt", weights_only=False) for stage in ("copies", "answers")}
+    assert found["copies"]["config"]["start"] == "runs/lines/best.pt"
+    config = found["answers"]["config"]
+    assert [config["start"]] == list(config["paired_teachers"]) == ["runs/copies/best.pt"]
+    assert list(config["teachers"]) == ["runs/student/best.pt"]
+    for stage in found.values():
+        assert stage["config"]["purpose"] == "answers"
+        assert stage["averaged"]["head.mix"].tolist() == pytest.approx(ANSWERS_MIX)
+        assert stage["step"] == 3, "the last weights, whatever dev says of calls"
     spans = json.loads((made / "runs/answers/dev_figures.json").read_text())["cells"]
     assert {cell["span"] for cell in spans} <= {"1", "2", "4", "clip"}, "single answers, no joined calls"
 
