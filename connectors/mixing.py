@@ -54,6 +54,11 @@ class MixedRecording:
         """As Player.playing."""
         return len(self._prompt) > 0
 
+    @property
+    def left_s(self) -> float:
+        """As Player.left_s."""
+        return len(self._prompt) / self.rate
+
     def play(self, samples: Samples, rate: int, now: float) -> float:
         """As Player.play; the time is that of a replay in real time."""
         if self._closed:

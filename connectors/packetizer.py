@@ -56,6 +56,11 @@ class RtpPacketizer:
         """Until when what was sent so far sounds, monotonic seconds; 0 before the first prompt."""
         return 0.0 if self._base is None else self._base + self._sent * FRAME_S
 
+    @property
+    def left_s(self) -> float:
+        """Seconds of the prompt that were not sent yet."""
+        return (len(self._frames) - self._sent) * FRAME_S
+
     def start(self, samples: Samples, rate: int, now: float) -> float:
         """Begin a prompt of mono int16 at `rate` Hz -> when its last sample will have sounded, if nothing delays it.
 

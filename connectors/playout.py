@@ -27,6 +27,10 @@ class Player(Protocol):
     def playing(self) -> bool:
         """Whether a prompt is under way; until its last sample has sounded."""
 
+    @property
+    def left_s(self) -> float:
+        """Seconds of the prompt that are not on their way yet, 0 at rest. While it falls, the prompt is late at most."""
+
     def play(self, samples: Samples, rate: int, now: float) -> float:
         """Begin a prompt, mono int16 at `rate` Hz -> the monotonic time at which it will have been heard.
 
@@ -59,6 +63,11 @@ class RtpPlayer:
     @property
     def playing(self) -> bool:
         return self._task is not None
+
+    @property
+    def left_s(self) -> float:
+        """As Player.left_s."""
+        return self._packetizer.left_s
 
     def play(self, samples: Samples, rate: int, now: float) -> float:
         """As Player.play."""

@@ -87,6 +87,11 @@ class BrowserPlayer:
             self._playing = False
         return self._playing
 
+    @property
+    def left_s(self) -> float:
+        """As Player.left_s."""
+        return self._packetizer.left_s
+
     def play(self, samples: Samples, rate: int, now: float) -> float:
         """As Player.play."""
         if self.playing:

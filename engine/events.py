@@ -54,7 +54,7 @@ REASONS: Mapping[str, str] = {
     "refused": "examination: a question was skipped, which is evidence for neither side",
     "line-limited": "examination: the line removes what the answer would be judged by",
     "cannot-tell": "examination: the answer could not be measured",
-    "prompt-failed": "examination: the prompt could not be played: an operator who asked is to speak it, else it is skipped",
+    "prompt-failed": "examination: the prompt was not played to its end: an operator who asked speaks it, else it is skipped",
     "judge-failed": "examination: an internal fault kept the answer from being judged",
     "audio-stopped": "examination: the call ended during a question",
     "operator-accepted": "the operator took the caller for a person",

@@ -6,6 +6,7 @@ never other calls for their scores. When the queue is full an answer is left unc
 
 from __future__ import annotations
 
+import math
 import random
 import secrets
 from collections.abc import Callable, Mapping
@@ -37,7 +38,7 @@ log = structlog.get_logger(__name__)
 Json = dict[str, Any]
 Soon = Callable[[Callable[[], None]], None]  # runs something on the event loop, from any thread
 Outcome = Callable[[Mapping[str, Any]], None]
-STALL_S = 2.0  # a prompt that comes later than it should by more than this is given up
+STALL_S = 2.0  # a prompt that is overdue, and of which nothing was sent for so long, is given up
 RATE, WIDE_RATE = 8000, 16000  # Hz, of prompts: for narrow lines and to know their echo by; for wide lines
 
 
@@ -54,6 +55,8 @@ class Watch:
     drawn: list[str] = field(default_factory=list)  # challenges drawn already, proposals too
     asked: list[str] = field(default_factory=list)  # challenges put to the caller
     playing: Player | None = None  # where a prompt was begun
+    left_s: float = math.inf  # of an overdue prompt, when it last moved
+    moved: float = 0.0  # and when that was
     known: Before | None = None  # what is measured of the caller's speech before the first question
     before: Verdict | None = None  # the tag when the first question was asked, or the operator decided
     overridden: bool = False  # the operator decided otherwise than the tag stood
@@ -149,8 +152,8 @@ class Examiner:
                 self.forget(watch.session, now)
                 continue
             due = watch.examination.next_timer()
-            if due is not None and now >= due and not _still_sounds(watch, now - due):
-                self._guarded(watch, partial(watch.examination.handle_timer, now), now)
+            if due is not None and now >= due:
+                self._guarded(watch, partial(_on_time, watch, now), now)
 
     def close(self) -> None:
         self._thread.shutdown(wait=False, cancel_futures=True)
@@ -226,7 +229,7 @@ class Examiner:
                 until = player.play(self._pack.render(question, WIDE_RATE), WIDE_RATE, now)
             else:
                 until = player.play(prompt, RATE, now)
-            watch.playing = player
+            watch.playing, watch.left_s = player, math.inf
         except Exception as error:  # the pack is broken, the far end is gone, or a fault of ours: somebody else may ask
             expected = isinstance(error, ValueError | OSError)
             call_id = watch.session.call.info.call_id
@@ -278,10 +281,18 @@ class Examiner:
         }  # fmt: skip
 
 
-def _still_sounds(watch: Watch, late_s: float) -> bool:
-    """A busy loop delays the prompt: it may be heard to its end, unless its player hangs."""
-    sounds = watch.examination.stage is Stage.ASKED and watch.playing is not None and watch.playing.playing
-    return sounds and late_s < STALL_S
+def _on_time(watch: Watch, now: float) -> None:
+    """The examination's limit has passed. A busy loop delays a prompt, however long: it is heard to its end.
+
+    One that does not move any more was not heard, and no answer to half a question is judged.
+    """
+    player = watch.playing
+    if watch.examination.stage is not Stage.ASKED or player is None or not player.playing:
+        watch.examination.handle_timer(now)
+    elif player.left_s < watch.left_s:
+        watch.left_s, watch.moved = player.left_s, now
+    elif now - watch.moved >= STALL_S:
+        watch.examination.prompt_failed(now)
 
 
 def _proposed(examination: Examination) -> str:

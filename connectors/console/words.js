@@ -45,7 +45,7 @@ const REASONS = {
   refused: "A question was skipped or declined. This counts for neither side.",
   "line-limited": "This line takes away what the answer would be judged by.",
   "cannot-tell": "The answer was too short, too noisy or too broken to be measured.",
-  "prompt-failed": "The question could not be played.",
+  "prompt-failed": "The question was not played to its end.",
   "judge-failed": "An internal fault of the service kept the answer from being judged.",
   "audio-stopped": "The call ended during a question.",
   "operator-accepted": "The operator took the caller for a person.",

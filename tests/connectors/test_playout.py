@@ -17,6 +17,7 @@ from connectors.g711 import decode_mu_law, encode_mu_law
 from connectors.rtp import RtpPacket, parse
 from connectors.udp import RtpEndpoint, Source, open_endpoint
 from engine.audio import Samples
+from tests.connectors.held_up import HeldUp
 from tests.connectors.packets import packet, receiver
 from tests.connectors.test_udp import Heard, free_range
 
@@ -56,7 +57,7 @@ class Line:
 
     async def silence(self) -> None:
         """Until nothing plays any more, and what was sent has come."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while (player := self.endpoint.player()) is not None and player.playing:
                 await asyncio.sleep(0.01)
         await asyncio.sleep(0.03)
@@ -94,53 +95,45 @@ def tasks() -> int:
     return len(asyncio.all_tasks())
 
 
-async def two_seconds() -> tuple[Line, Samples, float]:
-    """A prompt of two seconds, all of it received; how long `play` said that it would take."""
+async def two_seconds() -> tuple[Line, Samples, float, float]:
+    """A prompt of two seconds, all of it received; how long `play` said that it would take; the machine's hold-ups."""
     line, sound = await dial(), chirp(2.0)
     await line.latch()
     player = line.endpoint.player()
     assert player is not None
-    now = time.monotonic()
-    takes = player.play(sound, 8000, now) - now
-    await line.silence()
+    async with HeldUp() as held:
+        now = time.monotonic()
+        takes = player.play(sound, 8000, now) - now
+        await line.silence()
     hang_up(line)
-    return line, sound, takes
+    return line, sound, takes, held.seconds
 
 
-def check_two_seconds(line: Line, sound: Samples, takes: float) -> None:
-    times, packets = np.array([at for at, _ in line.phone.got]), line.phone.packets
-    assert takes == pytest.approx(2.0)
-    assert len(packets) == 100
-    assert 1.94 < times[-1] - times[0] + 0.02 < 2.3  # a machine that is held up is late, but nothing makes it early
-    spacing = np.diff(times)
-    assert np.median(spacing) == pytest.approx(0.02, abs=0.0015)
-    jitter = 0.0
+def check_pace(times: np.ndarray, held: float) -> None:
+    """Nothing makes it early; late by what the machine was held up. Jitter is the machine's own once it was."""
+    assert 1.94 < times[-1] - times[0] + 0.02 < 2.05 + 2 * held
+    spacing, jitter = np.diff(times), 0.0
     for each in np.abs(spacing - 0.02):  # RFC 3550 section 6.4.1
         jitter += (each - jitter) / 16
-    assert jitter < 0.005
-    assert {p.ssrc for p in packets} == {packets[0].ssrc}
-    assert [(p.sequence - packets[0].sequence) & 0xFFFF for p in packets] == list(range(100))
-    assert [(p.timestamp - packets[0].timestamp) & 0xFFFFFFFF for p in packets] == list(range(0, 16000, 160))
-    assert [p.marker for p in packets] == [True] + [False] * 99
-    assert {p.payload_type for p in packets} == {0}
-    assert (decode_mu_law(b"".join(p.payload for p in packets)) == decode_mu_law(encode_mu_law(sound))).all()
-    assert line.phone.senders == {(line.endpoint.host, line.endpoint.port)}
-    assert line.also.got == []
-
-
-ATTEMPTS = 5  # a machine that is shared is held up for hundredths of a second now and then: one clean run of these is enough
+    assert held > 0.05 or (np.median(spacing) == pytest.approx(0.02, abs=0.0015) and jitter < 0.005)
 
 
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "the service's own loop"])
 def test_two_seconds_of_prompt_take_two_seconds_and_arrive_as_they_were(run: Callable[[Any], Any]) -> None:
-    for left in reversed(range(ATTEMPTS)):
-        try:
-            check_two_seconds(*run(two_seconds()))
-        except AssertionError:
-            if not left:
-                raise
-        else:
-            return
+    line, sound, takes, held = run(two_seconds())
+    packets = line.phone.packets
+    check_pace(np.array([at for at, _ in line.phone.got]), held)
+    assert takes == pytest.approx(2.0)
+    assert {p.ssrc for p in packets} == {packets[0].ssrc}
+    assert [(p.sequence - packets[0].sequence) & 0xFFFF for p in packets] == list(range(100))
+    steps = [(b.timestamp - a.timestamp) & 0xFFFFFFFF for a, b in itertools.pairwise(packets)]
+    assert [p.marker for p in packets] == [True] + [step > 160 for step in steps]
+    assert min(steps) == 160
+    assert sum(steps) - 99 * 160 <= 2 * held * 8000
+    assert {p.payload_type for p in packets} == {0}
+    assert (decode_mu_law(b"".join(p.payload for p in packets)) == decode_mu_law(encode_mu_law(sound))).all()
+    assert line.phone.senders == {(line.endpoint.host, line.endpoint.port)}
+    assert line.also.got == []
 
 
 async def test_a_loop_that_was_held_up_sends_no_burst_and_loses_no_word(line: Line) -> None:

@@ -14,6 +14,7 @@ from aiortc import RTCPeerConnection, RTCRtpSender, RTCSessionDescription
 
 from connectors.playout import Player
 from engine.audio import Samples
+from tests.connectors.held_up import HeldUp
 from tests.connectors.test_webrtc import ICE as ICE_LINES
 from tests.connectors.test_webrtc import KEYS, OPUS, Setup, Tone
 
@@ -53,7 +54,7 @@ class Browser:
 
 
 async def until_quiet(player: Player) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while player.playing:
             await asyncio.sleep(0.01)
     await asyncio.sleep(0.1)
@@ -98,10 +99,11 @@ async def line() -> AsyncIterator[Line]:
 @pytest.mark.parametrize(("codec", "rate"), [("opus", 16000), ("opus", 8000), ("pcmu", 8000), ("g722", 16000)])
 async def test_the_browser_hears_the_prompt(line: Line, codec: str, rate: int) -> None:
     browser, player, _ = await line.connected(codec)
-    now = time.monotonic()
-    assert player.play(chirp(1.0, rate), rate, now) - now == pytest.approx(1.0, abs=0.021)
-    await until_quiet(player)
-    assert 1.02 < time.monotonic() - now < 3.0  # no burst; a machine that is held up is late
+    async with HeldUp() as held:
+        now = time.monotonic()
+        assert player.play(chirp(1.0, rate), rate, now) - now == pytest.approx(1.0, abs=0.021)
+        await until_quiet(player)
+    assert 1.02 < time.monotonic() - now < 1.5 + 2 * held.seconds  # no burst; a machine that is held up is late
     assert await browser.received() == (50 if codec == "pcmu" else 51)
     heard = np.concatenate(browser.heard).astype(float)
     assert len(heard) >= 0.85 * browser.rate  # aiortc keeps the last packets until others come
@@ -116,21 +118,23 @@ async def test_the_browser_hears_the_prompt(line: Line, codec: str, rate: int) -
 async def test_between_prompts_nothing_is_sent_and_the_next_one_tells_how_long(line: Line) -> None:
     browser, player, _ = await line.connected("pcmu")
     assert await browser.received() == 0
-    player.play(chirp(0.1, 8000), 8000, time.monotonic())
-    await until_quiet(player)
-    assert await browser.received() == 5
-    await asyncio.sleep(0.2)
-    assert await browser.received() == 5
-    sender = line.whip._sessions[next(iter(line.whip._sessions))].peer.getTransceivers()[0].sender
-    assert sender.track is None
-    player.play(chirp(0.1, 8000), 8000, time.monotonic())
-    await until_quiet(player)
+    async with HeldUp() as held:
+        player.play(chirp(0.1, 8000), 8000, time.monotonic())
+        await until_quiet(player)
+        assert await browser.received() == 5
+        await asyncio.sleep(0.2)
+        assert await browser.received() == 5
+        sender = line.whip._sessions[next(iter(line.whip._sessions))].peer.getTransceivers()[0].sender
+        assert sender.track is None
+        player.play(chirp(0.1, 8000), 8000, time.monotonic())
+        await until_quiet(player)
     assert await browser.received() == 10
     history = sorted(sender._RTCRtpSender__rtp_history.values(), key=lambda p: p.sequence_number)
     steps = [(b.timestamp - a.timestamp) & 0xFFFFFFFF for a, b in itertools.pairwise(history)]
     pause = steps.pop(4)
-    assert steps == [160] * 8
-    assert 0.3 * 8000 < pause < 0.8 * 8000
+    assert min(steps) == 160
+    assert sum(steps) - 8 * 160 <= 2 * held.seconds * 8000
+    assert 0.3 * 8000 < pause < (0.6 + 2 * held.seconds) * 8000
 
 
 async def test_stop_cuts_a_prompt_off_and_another_may_begin_at_once(line: Line) -> None:

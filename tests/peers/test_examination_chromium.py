@@ -29,7 +29,7 @@ from tests.peers.service import TOKEN, Service, of_call, records, running
 from vivavoce.prompts import build
 from vivavoce.voices import Espeak
 
-pytestmark = [pytest.mark.peer, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.peer, pytest.mark.timeout(500)]
 POOL = ("whisper", "sing")
 EXAM = text(".exam")
 WISH = "document.querySelector('.exam-ask select').value = 'sing'"  # and the caller whispers
@@ -58,7 +58,7 @@ async def call_in(service: Service, page: Page) -> str:
 async def shown(page: Page, words: str) -> str:
     """What the page says of the examination once it says these words."""
     try:
-        return str(await page.wait_for(f"{EXAM}.includes({json.dumps(words)}) && {EXAM}", 30.0))
+        return str(await page.wait_for(f"{EXAM}.includes({json.dumps(words)}) && {EXAM}", 120.0))
     except PageError:
         raise AssertionError(f'"{words}" was not shown, but: {await page.eval(EXAM)}') from None
 
