@@ -14,8 +14,9 @@ from models.corpus import read_speech
 from models.explain_graph import attach as attach_explanation
 from models.export import export
 from models.runtime import DEFAULT_WEIGHTS, INT8_WEIGHTS, OnnxModel, load_model
-from models.voice import CROP, Tap, chunks_of_speech, fit, made
+from models.voice import Tap, chunks_of_speech, fit
 from models.voice_graph import Layers, attach
+from models.voice_material import CROP, made
 
 SAMPLES = Path(__file__).parents[2] / "vivavoce" / "samples"
 WIDTH = 48
