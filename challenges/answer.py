@@ -124,6 +124,11 @@ class Listener:
         spoken = 0.5 * self._chunk_s
         return sum(self._loud) >= 2 or any(loud and c.speech_s > spoken for c, loud in zip(self._held, self._loud, strict=True))
 
+    @property
+    def heard_s(self) -> float:
+        """Of the line since the caller's turn began, sound or not; what was lost is none."""
+        return sum(self._chunk_s - chunk.lost_s for chunk in self._held)
+
     def answered(self, limits: tuple[float, float]) -> bool:
         """Whether the answer is over, given its shortest and longest length in seconds."""
         if not self.begun:

@@ -26,6 +26,7 @@ from challenges.stages import RUNNING, TRANSITIONS, Conclude, Judge, Play, Press
 from engine.audio import Chunk
 
 Samples = NDArray[np.int16]
+HEARD_SHARE = 0.5  # of the time to begin an answer: with less of it heard, nobody can say that the caller was silent
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +248,9 @@ class Examination:
 
     def _answer_due(self, now: float) -> None:
         """Time to begin is over, or, for who has begun, time to end: their audio has stopped."""
-        if not self._listener.begun:
+        if not self._listener.begun and self._listener.heard_s < HEARD_SHARE * self._config.listener.begin_s:
+            self._finish(Stage.SKIPPED, ("audio-stopped",), now)  # the line's fault, not the caller's
+        elif not self._listener.begun:
             self._finish(Stage.NO_ANSWER, ("late",), now)
         elif self._to_begin:
             self._deadline, self._to_begin = now + self._limits()[1], False
@@ -259,7 +262,7 @@ class Examination:
         self._deadline = now + self._config.judge_s
         self._move(Stage.JUDGING)
         answer = self._listener.answer()
-        self._early = answer.early
+        self._early = answer.early and self._can_play  # to an operator who speaks, the key says what the answer is
         self._steps.append(Judge(self.question, answer, self._unanswered))
 
     def _finish(self, stage: Stage, reasons: tuple[str, ...], now: float) -> None:

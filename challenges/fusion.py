@@ -57,7 +57,8 @@ class Weighed:
 def weigh(judgement: Judgement, *, early: bool = False, undone: int = 0) -> Weighed:
     """The evidence of one answer. Nothing measured: no evidence.
 
-    What was begun while the prompt was playing may be an answer to an older question: it can clear, but not accuse.
+    What was begun while the prompt was playing may be an answer to an older question: it can clear, if nothing speaks
+    against it, but not accuse.
     Whoever did not do `undone` tasks before is the same shy or unwilling person at the next: each counts half of the last.
     """
     if judgement.empty:
@@ -65,10 +66,11 @@ def weigh(judgement: Judgement, *, early: bool = False, undone: int = 0) -> Weig
     parts = [_compliance(judgement, undone), _before(judgement.baseline), _sound_and_voice(judgement)]
     llr = sum(parts)
     reasons = _reasons(judgement)
+    passed = _passed(judgement, llr)  # by all that was heard: what accuses nobody may still be no reason to clear
     low = 0.0 if early else LIMITS[0]
     llr = min(max(llr, low), LIMITS[1])
     failed = (not early and _undone(judgement)) or llr <= FAILED_LLR
-    return Weighed(llr, (*reasons, *judgement.reasons), _passed(judgement, llr), failed)
+    return Weighed(llr, (*reasons, *judgement.reasons), passed, failed)
 
 
 def _passed(judgement: Judgement, llr: float) -> bool:

@@ -124,8 +124,8 @@ def _is_stream(packets: list[tuple[float, bytes]]) -> bool:
     if len(packets) < MIN_STREAM:
         return False
     numbers = [int.from_bytes(payload[2:4], "big") for _, payload in packets]
-    near = sum(0 < (b - a) & 0xFFFF < 50 for a, b in pairwise(numbers))
-    return near >= 0.6 * (len(numbers) - 1)
+    steps = [step for a, b in pairwise(numbers) if (step := (b - a) & 0xFFFF)]  # some captures hold each packet twice
+    return len(steps) >= MIN_STREAM - 1 and sum(step < 50 for step in steps) >= 0.6 * len(steps)
 
 
 def _pcap(file: BinaryIO, order: str, unit: float) -> Iterator[tuple[float, int, bytes]]:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +17,7 @@ from engine.audio import RATES, AudioFrame, Samples
 from engine.errors import AudioError
 
 LEGS = ("caller", "agent")
+CHUNK_FRAMES = 8  # of 20 ms: decoded, and where nobody waits handed on, at once
 # What is opened as a recording. Others that FFmpeg knows (playlists, capture devices) name further files to be read, and
 # an upload must not choose those.
 CONTAINERS = (
@@ -152,10 +154,12 @@ async def replay(
 ) -> None:
     """Feed a leg. In real time each frame comes when its last sample would; else as fast as the loop allows."""
     start = clock()
-    for index, frame in enumerate(frames):
-        if realtime:
-            due = start + (frame.timestamp + len(frame.samples)) / frame.rate
-            await asyncio.sleep(max(0.0, due - clock()))
-        elif index % 8 == 0:  # a chunk; let its score come back before the next, or the scorer would drop it
+    # Decoding is for a thread: through damaged data a decoder may seek for seconds, and calls wait for nobody's file.
+    while batch := await asyncio.to_thread(lambda: list(islice(frames, CHUNK_FRAMES))):
+        for frame in batch:
+            if realtime:
+                due = start + (frame.timestamp + len(frame.samples)) / frame.rate
+                await asyncio.sleep(max(0.0, due - clock()))
+            on_frame(frame, clock())
+        if not realtime:  # let the chunk's score come back before the next, or the scorer would drop it
             await asyncio.sleep(0.004)
-        on_frame(frame, clock())

@@ -68,7 +68,7 @@ class RtpReceiver:
         self.own_ssrc: int | None = None  # of what is played to the far end: never heard, though it be sent back
         self._ssrc: int | None = None
         self._last_packet = 0.0
-        self._candidate = (0, 0, 0)  # another source: ssrc, next number, packets in a row
+        self._candidate = (0, 0, 0, 0)  # another source: ssrc, next number, packets in a row, received of the old one by then
         self._position = 0  # samples, those of holes too long to be handed on included
         self._handed = 0  # samples handed on
         self._gather = gather if decoder.joins else 0
@@ -150,6 +150,14 @@ class RtpReceiver:
             return before + self._frames_of(packet)
         return before + self._in_order(jitter.push(number, packet, now))
 
+    def takes(self, datagram: bytes) -> bool:
+        """Whether it is a whole RTP packet of a payload type that this call has: what may begin it."""
+        try:
+            payload_type = rtp.parse(datagram).payload_type
+        except ValueError:
+            return False
+        return payload_type in (self._type, COMFORT_NOISE) or payload_type in self._event_types
+
     def poll(self, now: float) -> list[AudioFrame]:
         """Frames of holes that have been waited for long enough."""
         return self._in_order(self.jitter.poll(now)) if self.jitter.held else []
@@ -179,9 +187,10 @@ class RtpReceiver:
             else:
                 self.stats.foreign += 1
             return False
-        ssrc, wanted, row = self._candidate
-        row = row + 1 if packet.ssrc == ssrc and packet.sequence == wanted else 1
-        self._candidate = (packet.ssrc, (packet.sequence + 1) & 0xFFFF, row)
+        ssrc, wanted, row, heard = self._candidate
+        goes_on = (packet.ssrc, packet.sequence, self.stats.received) == (ssrc, wanted, heard)  # and the old one is quiet
+        row = row + 1 if goes_on else 1
+        self._candidate = (packet.ssrc, (packet.sequence + 1) & 0xFFFF, row, self.stats.received)
         if self._ssrc is not None and row < ADOPT_PACKETS and now - self._last_packet < ADOPT_AFTER_S:
             self.stats.foreign += 1
             return False
@@ -200,7 +209,7 @@ class RtpReceiver:
         if packet.payload_type != self._type:
             if packet.payload_type in self._event_types:
                 self._take_event(packet)
-            return []
+            return self._paused(packet) if packet.payload_type == COMFORT_NOISE else []
         try:
             samples = self._decoder.decode(packet.payload)
         except ValueError:
@@ -215,6 +224,14 @@ class RtpReceiver:
             return [self._frame(samples)]
         silence = self._silence((packet.timestamp - expected) & 0xFFFFFFFF)
         return [*silence, self._frame(samples)]
+
+    def _paused(self, packet: rtp.RtpPacket) -> list[AudioFrame]:
+        """Comfort noise (RFC 3389): until here nobody spoke. The line is there, and its time goes on."""
+        ticks = 0 if self._next_timestamp is None else (packet.timestamp - self._next_timestamp) & 0xFFFFFFFF
+        if not 0 < ticks < 1 << 31:
+            return []
+        self._next_timestamp = packet.timestamp
+        return self._silence(ticks)
 
     def _after(self, timestamp: int, samples: int) -> int:
         return (timestamp + samples * self._decoder.clock // self._decoder.rate) & 0xFFFFFFFF

@@ -76,6 +76,7 @@ class RtpPlayer:
         if (obstacle := self._outlet.obstacle()) is not None:
             raise ValueError(obstacle)
         loop = asyncio.get_running_loop()
+        self._packetizer.stop()  # what one that broke off has left
         ends = self._packetizer.start(samples, rate, now)
         self._task = loop.create_task(self._send_all(), name="prompt")
         return ends
@@ -100,5 +101,4 @@ class RtpPlayer:
             self._task = None
         except Exception:  # a prompt that breaks ends itself only, not the call
             log.exception("prompt broken off")
-            packetizer.stop()
-            self._task = None
+            self._task = None  # what is left of it, `left_s`, says that it was not heard to its end

@@ -175,7 +175,7 @@ class RtpEndpoint(asyncio.DatagramProtocol):
         if classify(data) is not Kind.RTP or len(data) < 12:
             self.other += 1
             return False
-        if self._source is not None or not self._permitted(addr):
+        if self._source is not None or not self._permitted(addr) or not self.receiver.takes(data):
             self.foreign += 1
             return False
         self._source = (addr[0], addr[1]) if len(addr) == 2 else addr

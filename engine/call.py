@@ -163,7 +163,7 @@ class Call:
             return
         self._examined = tuple(dict.fromkeys((*self._examined, *reasons)))
         if verdict is None:
-            unwilling = "non-compliance" in reasons and AGAINST_VOICE.isdisjoint(reasons)
+            unwilling = AGAINST_VOICE.isdisjoint(reasons)
             target = self._policy.examine(llr, passed, unwilling=unwilling)
         else:
             target = self._policy.set_by_hand(verdict)

@@ -109,8 +109,8 @@ class Policy:
     """The verdict over a call's speech. Holds only the running score and how long the evidence has agreed."""
 
     __slots__ = (
-        "_agreeing", "_answers", "_by_hand", "_doubted", "_examined", "_leaning", "_running", "_unvoiced_s", "config", "llr",
-        "verdict",
+        "_agreeing", "_answers", "_by_hand", "_doubted", "_examined", "_leaning", "_running", "_unvoiced_s", "_voiced_s",
+        "config", "llr", "verdict",
     )  # fmt: skip
 
     def __init__(self, config: PolicyConfig) -> None:
@@ -124,7 +124,8 @@ class Policy:
         self._answers = 0  # that were evidence
         self._doubted = False  # asked, and what was asked was not done
         self._by_hand: Verdict | None = None  # an operator's word stands whatever is heard
-        self._unvoiced_s = 0.0  # what was taken for speech and held no voice
+        self._voiced_s = 0.0  # of what was taken for speech lately, the voices
+        self._unvoiced_s = 0.0  # and what held no voice
 
     @property
     def speech_s(self) -> float:
@@ -132,9 +133,9 @@ class Policy:
 
     @property
     def enough(self) -> bool:
-        """Whether enough of a voice was heard for a verdict."""
-        heard = self._running.speech_s
-        return heard >= self.config.min_speech_s and heard >= LEAST_VOICE * (heard + self._unvoiced_s)
+        """Whether enough of a voice was heard for a verdict, and lately mostly a voice."""
+        voice = self._voiced_s >= LEAST_VOICE * (self._voiced_s + self._unvoiced_s)
+        return self._running.speech_s >= self.config.min_speech_s and voice
 
     @property
     def mean(self) -> float | None:
@@ -148,6 +149,7 @@ class Policy:
     def add(self, score: float, speech_s: float) -> Verdict:
         """Take one chunk's score into account and say what the call looks like now."""
         self._running.add(score, speech_s)
+        self._remember(voiced_s=speech_s)
         level = self._running.level(self.config.calibration.spread)
         if level is None or not math.isfinite(level):
             return self.verdict
@@ -158,14 +160,14 @@ class Policy:
 
     def pass_over(self, speech_s: float) -> None:
         """A chunk was taken for speech and holds no voice: no evidence, and a reason to distrust what seemed to be some."""
-        self._unvoiced_s += speech_s
+        self._remember(unvoiced_s=speech_s)
 
     def examine(self, llr: float, passed: bool = True, *, unwilling: bool = False) -> Verdict:
         """Add an examined answer's evidence; it needs no second chunk to agree, but speech enough for a verdict.
 
         An answer that says nothing, 0, leaves the verdict to what is heard. Whoever was asked and did not pass is not
-        cleared by sound before another question is passed. `unwilling`: all that speaks against it is that the task was
-        not done, which is no reason to accuse on less.
+        cleared by sound before another question is passed. `unwilling`: neither its sound nor its voice was doubted, and
+        that a task was not done is no reason to accuse on less.
         """
         self._examined += llr
         self._answers += llr != 0.0 and not unwilling
@@ -180,6 +182,12 @@ class Policy:
         """The operator's decision: nothing heard later changes it."""
         self.verdict = self._by_hand = verdict
         return verdict
+
+    def _remember(self, voiced_s: float = 0.0, unvoiced_s: float = 0.0) -> None:
+        """Music on hold is forgotten as scores are: else a minute of it would keep the verdict as it stood for minutes."""
+        kept = math.exp(-(voiced_s + unvoiced_s) / self.config.forget_s)
+        self._voiced_s = self._voiced_s * kept + voiced_s
+        self._unvoiced_s = self._unvoiced_s * kept + unvoiced_s
 
     def _judge(self, llr: float) -> Verdict:
         leaning = self._lean(llr)

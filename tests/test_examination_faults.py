@@ -38,6 +38,7 @@ class Luckless(Caller):
         self.hang_up_at = self.luck.uniform(0, 60) if self.luck.random() < 0.3 else float("inf")
         self.audio_stops_at = self.luck.uniform(0, 40) if self.luck.random() < 0.3 else float("inf")
         self.operator_errs = self.luck.random() < 0.5
+        self.says = self.luck.choice((("quiet", "quiet", "speech", "whisper"), ("quiet",)))
 
     def _ask(self, wished: str | None, family: str | None, keeps_voice: bool, now: float):  # type: ignore[no-untyped-def]
         if self.drawing_fails:
@@ -54,7 +55,7 @@ class Luckless(Caller):
             if self.exam.stage is Stage.PROPOSED or (self.operator_errs and self.luck.random() < 0.1):
                 self.press()
             if self.now - begin < self.audio_stops_at:
-                self.hear(self.luck.choice(("quiet", "quiet", "speech", "whisper")), 0.48)
+                self.hear(self.luck.choice(self.says), 0.48)
             else:
                 self.wait(0.5)
             if self.late_judgements and self.luck.random() < 0.2:

@@ -466,3 +466,16 @@ def test_of_a_prompt_that_policy_began_and_that_does_not_move_no_answer_is_judge
     assert desk.record["state"] == "asked"
     desk.hear(20, 4.0)
     assert (desk.record["state"], desk.record["spoken_by"], desk.record["attempt"]) == ("proposed", "operator", 0)
+
+
+def test_a_prompt_that_breaks_off_was_not_heard_either() -> None:
+    class Breaks(Player):
+        def look(self, now: float) -> None:
+            if self.playing and now > self.until - 0.5:
+                self.playing = False  # with half a second left
+
+    desk = Desk(Judge(Judgement(None, None, None, None)), player=(player := Breaks()))
+    desk.examiner.press(desk.session, desk.now, "ask")
+    desk.hear(20, 2.0)
+    assert (desk.record["state"], desk.record["reasons"]) == ("asked", ["prompt-failed"])
+    assert player.left_s > 0

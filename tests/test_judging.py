@@ -179,6 +179,17 @@ def test_what_was_said_too_late_is_no_failure_of_the_next_task(monkeypatch: pyte
     assert (plain.compliance, plain.another_task) == (0.1, False), "plain speech is a task not done, and no other one"
 
 
+def test_nobody_did_another_task_where_the_one_asked_cannot_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = {"whisper": 0.95, "high-pitch": None, "speak-softly": 0.15}
+    monkeypatch.setattr(judging, "verify", lambda asked, *_: Compliance(scores.get(asked.challenge.key, 0.1), "line-limited"))
+    monkeypatch.setattr(Taken, "answer", None)
+    monkeypatch.setattr(Taken, "before", None)
+    judges = Judges([Ear(Detector(0.5), EXACT)])
+    assert not judges.judge(question("high-pitch"), answer(voice()), PHONE).another_task
+    assert not judges.judge(question("speak-softly"), answer(voice()), PHONE).another_task, "a whisper is soft"
+    assert judges.judge(question("cup-mouth"), answer(voice()), PHONE).another_task
+
+
 def test_a_whisper_is_compared_with_how_whispers_sound_to_the_detector() -> None:
     judges = Judges([Ear(Detector(-1.0), EXACT)], measuring=False)
     spoken, whispered = (judges.judge(question(key), answer(voice()), PHONE).realism for key in ("high-pitch", "whisper"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import itertools
 import os
 import time
@@ -120,6 +121,8 @@ class Desk:
                 leg.endpoint = await open_endpoint(
                     self._ports, receiver, leg.session.on_frame, declared=declared, waiting=self._waiting, codec=codec
                 )
+            if self._calls.get(call.call_id) is not call:
+                raise ValueError(f'the call "{call.call_id}" was closed while it was opened')
         self._begin(call)
         host = self._settings.rtp.advertise or self._settings.rtp.host
         legs = {
@@ -207,18 +210,23 @@ class Desk:
             leg.session.abandon()
             if leg.endpoint is not None:
                 leg.endpoint.close()
-        self._calls.pop(call.call_id, None)
+        if self._calls.get(call.call_id) is call:
+            del self._calls[call.call_id]
 
-    @staticmethod
-    def _declared(source: str | None) -> Source | None:
+    def _declared(self, source: str | None) -> Source | None:
+        """The one address that may send. ValueError when it is none, or when there has to be one."""
         if source is None:
+            if self._settings.rtp.latch == "declared":
+                raise ValueError("a source is needed: rtp.latch is declared")
             return None
-        host, colon, port = source.rpartition(":")
-        if not colon or host.count(":"):  # no port, or an IPv6 address
-            return Source(source)
-        if not port.isdigit() or not 0 < int(port) < 65536:
+        host, _, port = source.rpartition(":") if source.count(":") == 1 or "]:" in source else (source, "", "")
+        if port and not (port.isdigit() and 0 < int(port) < 65536):
             raise ValueError(f'source "{source}" is not ip or ip:port')
-        return Source(host, int(port))
+        try:
+            address = ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+        except ValueError:
+            raise ValueError(f'source "{source}" is not ip or ip:port') from None
+        return Source(str(address), int(port) if port else None)
 
     # --- ending -----------------------------------------------------------------------------------------------------
 
@@ -232,8 +240,9 @@ class Desk:
 
     def end(self, call: LiveCall, reason: str) -> None:
         """Close every leg and free what they hold; safe to repeat."""
-        if self._calls.pop(call.call_id, None) is None:
+        if self._calls.get(call.call_id) is not call:
             return
+        del self._calls[call.call_id]
         self._polls.pop(call.call_id, None)
         now = self._clock()
         for leg in call.legs.values():
@@ -319,26 +328,28 @@ class Desk:
             await asyncio.sleep(TICK_S)
             now = self._clock()
             for endpoint in tuple(self._waiting):
-                endpoint.poll(now)
+                _fenced(endpoint.poll, now)
             for poll in tuple(self._polls.values()):
-                poll(now)
+                _fenced(poll, now)
             if tick % SLOW_TICKS == 0:
                 self._slow_tick(now)
 
     def _slow_tick(self, now: float) -> None:
         self.load.update(now, time.thread_time(), self._scorer.busy_s, self._scorer.scored)
         if self._examiner is not None:
-            self._examiner.tick(now)
-        timeout = self._settings.rtp.timeout_s
+            _fenced(self._examiner.tick, now)
         for call in list(self._calls.values()):
-            heard = [leg.endpoint.last_packet for leg in call.legs.values() if leg.endpoint is not None]
-            if heard and now - max(heard) > timeout:
-                self.end(call, "rtp-timeout")
-                continue
-            for leg in call.legs.values():
-                if leg.endpoint is not None and now - leg.endpoint.last_packet > PAUSE_S:
-                    leg.endpoint.flush()
-                leg.session.on_tick(now)
+            _fenced(partial(self._tick_call, call), now)
+
+    def _tick_call(self, call: LiveCall, now: float) -> None:
+        heard = [leg.endpoint.last_packet for leg in call.legs.values() if leg.endpoint is not None]
+        if heard and now - max(heard) > self._settings.rtp.timeout_s:
+            self.end(call, "rtp-timeout")
+            return
+        for leg in call.legs.values():
+            if leg.endpoint is not None and now - leg.endpoint.last_packet > PAUSE_S:
+                leg.endpoint.flush()
+            leg.session.on_tick(now)
 
     async def _play(self, call: LiveCall, legs: Mapping[str, Iterator[AudioFrame]], realtime: bool) -> None:
         """Feed a recording into its call, then end it."""
@@ -355,6 +366,14 @@ class Desk:
         except Exception:  # a recording that breaks in the middle ends its own call only
             log.exception("replay failed", call_id=call.call_id)
             self.end(call, "error")
+
+
+def _fenced(step: Callable[[float], None], now: float) -> None:
+    """What goes wrong at a tick is one call's: the clocks of all others go on."""
+    try:
+        step(now)
+    except Exception:
+        log.exception("tick failed")
 
 
 def _line_of(call: LiveCall, leg: Leg) -> Line:

@@ -11,6 +11,7 @@ import random
 import secrets
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -173,7 +174,8 @@ class Examiner:
             log.exception("examination failed", call_id=watch.session.call.info.call_id)
             watch.session.observer = None
             watch.examination.give_up(now)
-            self._act(watch, now)
+            with suppress(Exception):  # what is left of it is only a record of the end
+                self._act(watch, now)
 
     def _act(self, watch: Watch, now: float) -> None:
         for step in watch.examination.steps():
@@ -287,8 +289,10 @@ def _on_time(watch: Watch, now: float) -> None:
     One that does not move any more was not heard, and no answer to half a question is judged.
     """
     player = watch.playing
-    if watch.examination.stage is not Stage.ASKED or player is None or not player.playing:
+    if watch.examination.stage is not Stage.ASKED or player is None or (not player.playing and player.left_s <= 0):
         watch.examination.handle_timer(now)
+    elif not player.playing:  # it broke off
+        watch.examination.prompt_failed(now)
     elif player.left_s < watch.left_s:
         watch.left_s, watch.moved = player.left_s, now
     elif now - watch.moved >= STALL_S:

@@ -177,7 +177,8 @@ class Judges:
         if compliance.score is None and not reasons:
             reasons = ("cannot-tell",)
         realism, identity = self._answer_realism(question, answer.samples), _identity(question, answer, before)
-        another = undone and any(self._done(other, taken, line, SURE) for other in _others(question))
+        failed = compliance.score is not None and undone  # else it may be the very task that was asked
+        another = failed and any(self._done(other, taken, line, SURE) for other in _others(question))
         return Judgement(compliance.score, realism, before.evidence, identity, reasons, another)
 
     def _compliance(self, question: Question, answer: Answer, taken: Taken, line: Line) -> Compliance:
@@ -234,7 +235,9 @@ def _of_the_room(answer: Answer) -> bool:
 
 def _others(question: Question) -> list[Question]:
     """What might have been done instead, if it was not asked."""
-    return [replace(question, challenge=CATALOGUE[key]) for key in TELLING if key != question.challenge.key]
+    asked = question.challenge.key
+    likely = ("whisper",) if asked == "speak-softly" else ()  # who is asked to speak softly may well whisper
+    return [replace(question, challenge=CATALOGUE[key]) for key in TELLING if key not in (asked, *likely)]
 
 
 def loudness(samples: Samples, percentile: float = 90) -> float:

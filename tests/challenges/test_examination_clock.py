@@ -8,7 +8,7 @@ import pytest
 
 from challenges.examination import ExaminationConfig
 from challenges.fusion import Judgement
-from challenges.stages import Judge, Press, Record, Stage
+from challenges.stages import Conclude, Judge, Press, Record, Stage
 from tests.challenges.exam import Caller
 from tests.test_examiner import Desk, Player
 from tests.test_examiner import Judge as Judge_
@@ -38,11 +38,35 @@ def test_the_screen_counts_down_to_the_moment_at_which_nobody_has_answered() -> 
     began = caller.now
     assert caller.exam.record()["deadline_s"] == 8.0
     assert caller.exam.record(began + 7.9)["deadline_s"] == pytest.approx(0.1)
+    caller.hear("quiet", 7.84)
     caller.exam.handle_timer(began + 7.99)
     assert caller.exam.stage is Stage.ANSWERING
     caller.exam.handle_timer(began + 8.0)
     assert caller.exam.stage is Stage.OVER
     assert [step.table["state"] for step in caller.drain() if isinstance(step, Record)] == ["no-answer", "over"]
+
+
+def test_nobody_is_late_on_a_line_that_is_dead() -> None:
+    caller = answering()
+    began = caller.now
+    caller.hear("quiet", 1.6)
+    caller.exam.handle_timer(began + 8.0)
+    told = [(step.table["state"], step.table["reasons"]) for step in caller.drain() if isinstance(step, Record)]
+    assert told == [("skipped", ["audio-stopped"]), ("over", ["audio-stopped"])]
+    assert not any(isinstance(step, Conclude) for step in caller.steps), "evidence for neither side, and nothing to live down"
+
+
+def test_to_an_operator_who_speaks_the_key_says_what_the_answer_is() -> None:
+    caller = Caller(ONE, can_play=False)
+    caller.exam.press(Press.ASK, caller.now)
+    caller.hear("quiet", 3.0)
+    caller.hear("speech", 1.0)  # they begin before the key is pressed
+    caller.exam.press(Press.ANSWERING, caller.now)
+    caller.hear("speech", 3.0)
+    caller.hear("quiet", 1.6)
+    caller.judged(compliance=0.0, realism=-3.0, identity=-4.0)
+    (concluded,) = (step for step in caller.steps if isinstance(step, Conclude))
+    assert concluded.llr == -2.0
 
 
 def test_who_has_begun_in_the_last_moment_has_the_task_s_own_time_to_end() -> None:

@@ -105,3 +105,9 @@ def test_a_task_half_done_says_nothing(share: float) -> None:
 def test_an_answer_over_the_prompt_may_clear_but_not_accuse() -> None:
     assert weigh(Judgement(0.0, -3.0, 0.0, -4.0), early=True).llr == 0.0
     assert weigh(Judgement(1.0, None, None, None), early=True).llr == weigh(Judgement(1.0, None, None, None)).llr
+
+
+def test_what_sounds_made_or_of_another_voice_does_not_pass_by_beginning_over_the_prompt() -> None:
+    weighed = weigh(Judgement(0.9, -3.0, -2.5, -4.0), early=True)
+    assert (weighed.llr, weighed.passed, weighed.failed) == (0.0, False, False)
+    assert weigh(Judgement(0.9, 1.0, 0.0, 1.0), early=True).passed

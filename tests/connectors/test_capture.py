@@ -91,6 +91,12 @@ def test_dynamic_payload_types_need_a_name(file: Path) -> None:
     assert str(read_legs(file, {97: parse_codec("L16/8000", 97)})[0].codec) == "L16/8000"
 
 
+def test_a_capture_that_holds_each_packet_twice_is_read(file: Path) -> None:
+    twice = [frame for frame in rtp_frames(50) for _ in range(2)]
+    (leg,) = read_legs(written(file, pcap(twice)))
+    assert [frame.lost for frame, _ in leg_frames(leg)].count(False) == 50
+
+
 def test_other_protocols_are_no_stream(file: Path) -> None:
     noise = [ethernet(ipv4(udp(b"\x80\x00" + bytes([n * 37 % 256, n * 91 % 256]) + bytes(20)))) for n in range(40)]
     with pytest.raises(AudioError, match="no RTP stream"):

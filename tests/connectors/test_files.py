@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import wave
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -241,3 +243,18 @@ def test_a_playlist_does_not_choose_files_to_be_read(tmp_path: Path, playlist: s
     (tmp_path / "list.wav").write_text(playlist)
     with pytest.raises(AudioError, match=r"list\.wav"):
         open_recording(tmp_path / "list.wav")
+
+
+async def test_a_file_is_decoded_beside_the_loop_and_not_in_it() -> None:
+    """Through damaged data a decoder seeks for seconds."""
+    threads: set[int] = set()
+
+    def frames() -> Iterator[AudioFrame]:
+        for number in range(20):
+            threads.add(threading.get_ident())
+            yield AudioFrame(np.zeros(160, np.int16), 8000, number * 160)
+
+    heard: list[int] = []
+    await replay(frames(), lambda frame, now: heard.append(frame.timestamp), realtime=False)
+    assert heard == [number * 160 for number in range(20)]
+    assert threading.get_ident() not in threads

@@ -105,7 +105,8 @@ async def test_a_cookie_counts_only_for_requests_of_our_own_page(gate: Setup, or
     ("host", "origin", "status"),
     [
         ("127.0.0.1", None, 200), ("localhost", None, 200),
-        ("evil.example", None, 401), ("127.0.0.1", "http://evil.example", 401),
+        ("evil.example", None, 401), ("127.evil.example", None, 401),
+        ("127.evil.example", "http://127.evil.example", 401), ("127.0.0.1", "http://evil.example", 401),
     ],
 )  # fmt: skip
 async def test_the_loopback_exemption_is_for_this_machine_s_own_programs(host: str, origin: str | None, status: int) -> None:

@@ -117,3 +117,33 @@ def test_what_we_send_is_never_adopted_though_it_be_sent_back_for_long_and_nobod
         back = packet(number, ssrc=0xABCD).serialize()
         assert stream.receive_datagram(back, 5.0 + number * 0.02) == []
     assert (stream.ssrc, stream.stats.received, stream.stats.foreign) == (packet(0).ssrc, 1, 200)
+
+
+def test_of_two_that_send_at_once_from_one_port_the_first_is_heard() -> None:
+    stream = receiver()
+    frames = []
+    for number in range(20):
+        for ssrc in (SSRC, SSRC + 1):
+            frames += stream.receive_datagram(packet(number, ssrc=ssrc).serialize(), number * 0.02)
+    assert heard(frames) == list(range(20))
+    assert (stream.stats.received, stream.stats.foreign) == (20, 20)
+
+
+def test_comfort_noise_says_that_the_line_is_there_and_for_how_long_nobody_spoke() -> None:
+    stream = receiver()
+    frames = feed(stream, [0, 1])
+    for number in range(2, 12):  # ten a second
+        quiet = RtpPacket(13, number, 160 * (5 * number - 8), SSRC, b"\x40")
+        frames += stream.receive_datagram(quiet.serialize(), 0.1 * number)
+    assert sum(len(frame.samples) for frame in frames) == 47 * 160
+    again = RtpPacket(13, 12, 160 * 47, SSRC, b"\x40")
+    assert stream.receive_datagram(again.serialize(), 1.2) == []
+    assert not any(frame.lost for frame in frames)
+
+
+def test_what_begins_a_call_is_a_whole_packet_of_its_own_types() -> None:
+    stream = receiver(event_types=frozenset({101}))
+    assert [stream.takes(packet(0, payload_type=number).serialize()) for number in (0, 13, 101, 50)] == [True] * 3 + [False]
+    padded = bytearray(packet(0).serialize())
+    padded[0] |= 0x20  # whose last byte, 0, is no count of padding
+    assert not stream.takes(bytes(padded))

@@ -272,6 +272,8 @@ async def test_a_prompt_that_breaks_ends_alone(line: Line, monkeypatch: pytest.M
         patch.setattr(line.endpoint, "send", broken)
         await line.silence()
     assert not player.playing
+    assert player.left_s > 0.9, "and is not taken for heard to its end"
     player.play(chirp(0.02), 8000, time.monotonic())
     await line.silence()
+    assert player.left_s == 0
     assert len(line.phone.got) == 1

@@ -209,6 +209,22 @@ def test_sound_without_a_voice_is_no_speech_for_a_verdict() -> None:
     assert policy.verdict is Verdict.DEEPFAKE_LIKELY
 
 
+def test_a_minute_of_music_keeps_no_verdict_as_it_stood() -> None:
+    policy = Policy(PolicyConfig(min_speech_s=2.0, deepfake_llr=-2.0, human_llr=1.0))
+    for _ in range(60):
+        policy.add(3.0, 0.16)
+    assert policy.verdict is Verdict.HUMAN_LIKELY
+    for _ in range(1000):
+        policy.pass_over(0.16)
+    for _ in range(40):
+        policy.add(-9.0, 0.16)
+    assert policy.enough
+    assert policy.verdict is not Verdict.HUMAN_LIKELY
+    for _ in range(60):
+        policy.add(-9.0, 0.16)
+    assert policy.verdict is Verdict.DEEPFAKE_LIKELY
+
+
 def test_who_was_asked_and_did_not_pass_is_not_cleared_by_sound() -> None:
     policy = Policy(PolicyConfig(min_speech_s=0.5, human_llr=1.0))
     for _ in range(20):

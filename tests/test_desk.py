@@ -1,0 +1,98 @@
+"""The desk: opening and ending calls, and the clock that all of them share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from connectors.requests import CallRequest
+from engine.call import CallConfig
+from engine.config import Rtp, Settings
+from vivavoce.desk import Desk
+
+
+class Scorer:
+    """Takes calls, scores nothing."""
+
+    open_calls, busy_s, scored, overloaded = 0, 0.0, 0, False
+
+    def open(self, lane: Any) -> Any:
+        return lane
+
+    def close(self, lane: Any) -> None: ...
+
+    def submit(self, lane: Any, chunk: Any) -> bool:
+        return True
+
+
+def desk_of(settings: Settings) -> Desk:
+    return Desk(settings, CallConfig(), Scorer(), lambda tag, at: None)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+async def desk() -> AsyncIterator[Desk]:
+    made = desk_of(Settings())
+    made.start()
+    yield made
+    await made.drain(0.0)
+
+
+async def test_a_call_that_is_closed_while_it_is_opened_keeps_no_port(desk: Desk) -> None:
+    async def close() -> bool:
+        for _ in range(8):
+            if await desk.close_call("x") is not None:
+                return True
+            await asyncio.sleep(0)
+        return False
+
+    free = len(desk._ports._free)
+    opened, closed = await asyncio.gather(
+        desk.open_call(CallRequest(call_id="x", legs=("caller", "agent"))), close(), return_exceptions=True
+    )
+    assert closed is True
+    assert isinstance(opened, ValueError)
+    assert "closed while it was opened" in str(opened)
+    assert (desk.live, len(desk._ports._free)) == (0, free)
+
+
+async def test_what_goes_wrong_at_a_tick_stops_no_other_call_s_clock(desk: Desk) -> None:
+    polled = asyncio.Event()
+
+    def bad(now: float) -> None:
+        raise RuntimeError("one connector")
+
+    desk.open_media("webrtc", {}, lambda: None, bad)
+    desk.open_media("webrtc", {}, lambda: None, lambda now: polled.set())
+    async with asyncio.timeout(20):
+        await polled.wait()
+        polled.clear()
+        await polled.wait()
+
+
+@pytest.mark.parametrize(
+    ("source", "host", "port"),
+    [
+        ("10.0.0.1", "10.0.0.1", None), ("10.0.0.1:4000", "10.0.0.1", 4000), ("2001:DB8:0::1", "2001:db8::1", None),
+        ("[2001:db8::1]:4000", "2001:db8::1", 4000),
+    ],
+)  # fmt: skip
+def test_a_declared_source_is_an_address_as_packets_name_it(source: str, host: str, port: int | None) -> None:
+    found = desk_of(Settings())._declared(source)
+    assert found is not None
+    assert (found.host, found.port) == (host, port)
+
+
+@pytest.mark.parametrize("source", ["sip.example.com", "10.0.0.300", " 10.0.0.1", "10.0.0.1:0", "10.0.0.1:x", "", ":4000"])
+def test_a_declared_source_that_no_packet_could_come_from_is_refused(source: str) -> None:
+    with pytest.raises(ValueError, match="is not ip or ip:port"):
+        desk_of(Settings())._declared(source)
+
+
+async def test_where_sources_are_to_be_declared_a_call_without_one_is_refused() -> None:
+    desk = desk_of(Settings(rtp=Rtp(latch="declared")))
+    with pytest.raises(ValueError, match=r"a source is needed: rtp\.latch is declared"):
+        await desk.open_call(CallRequest(call_id="x"))
+    assert desk.live == 0
