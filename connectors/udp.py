@@ -11,6 +11,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from connectors.codecs import CodecSpec
@@ -19,7 +20,7 @@ from connectors.packetizer import RtpPacketizer
 from connectors.playout import Player, RtpPlayer
 from connectors.rtp import Kind, classify
 from engine.audio import AudioFrame
-from engine.errors import OverloadError
+from engine.errors import ConfigError, OverloadError
 
 RECEIVE_BUFFER = 96 << 10  # bytes per socket: about 5 s of G.711. What is older would only make what follows late
 MAX_DATAGRAM = 64 << 10  # bytes, the largest there is, for none may be cut; asyncio's own 256 KiB is mapped anew each time
@@ -188,6 +189,26 @@ class RtpEndpoint(asyncio.DatagramProtocol):
 
 class _Sink(asyncio.DatagramProtocol):
     """RTCP: the peer may send it, nobody here needs it."""
+
+
+def check_address(host: str) -> None:
+    """ConfigError when no port of this address can be bound."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind((host, 0))
+    except OSError as error:
+        raise ConfigError(f"rtp.host = {host!r} cannot be bound: {error.strerror}") from None
+
+
+def outward(host: str) -> str:
+    """`host`, or where that is any address, the one by which this machine reaches others. No packet is sent."""
+    if host not in ("0.0.0.0", "::"):
+        return host
+    six = host == "::"
+    with socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_DGRAM) as probe, suppress(OSError):
+        probe.connect(("2001:db8::1" if six else "192.0.2.1", 9))  # addresses of documentation (RFC 5737, RFC 3849)
+        return str(probe.getsockname()[0])
+    return host
 
 
 async def open_endpoint(

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import logging
+import math
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +20,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from engine.errors import ConfigError
+
+log = logging.getLogger(__name__)
 
 
 def _meta(description: str, unit: str = "", *, secret: bool = False, **limits: Any) -> Meta:
@@ -40,7 +44,7 @@ class Rtp(Struct, frozen=True, forbid_unknown_fields=True):
     """Where RTP arrives."""
 
     host: Annotated[str, _meta("address that RTP ports are bound to")] = "127.0.0.1"
-    advertise: Annotated[str, _meta("address told to callers; empty: rtp.host")] = ""
+    advertise: Annotated[str, _meta("address told to callers; empty: rtp.host, or if that is any, the one that leads out")] = ""
     port_min: Annotated[int, _meta("first port of the range", ge=1024, le=65534)] = 20000
     port_max: Annotated[int, _meta("last port of the range", ge=1025, le=65535)] = 29999
     timeout_s: Annotated[float, _meta("without a packet the call is over", "s", ge=1, le=86400)] = 30.0
@@ -220,6 +224,13 @@ def _from_env(env: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
     for name, value in sorted(env.items()):
         if name.startswith("VIVAVOCE_"):
             section, _, key = name.removeprefix("VIVAVOCE_").lower().partition("_")
+            if section not in Settings.__struct_fields__:  # Kubernetes sets VIVAVOCE_PORT and the like for a service
+                log.warning("%s in the environment is no setting", name)
+                continue
+            try:
+                _known(f"{section}.{key}")
+            except ConfigError as error:
+                raise ConfigError(f"{name} in the environment: {error}") from None
             yield f"{section}.{key}", value
 
 
@@ -249,7 +260,10 @@ def _convert(name: str, value: Any) -> Any:
     if value == "" and type(None) in getattr(hint.__origin__, "__args__", ()):
         return None
     try:
-        return msgspec.convert(value, hint, strict=False)
+        found = msgspec.convert(value, hint, strict=False)
+        if isinstance(found, float) and not math.isfinite(found):
+            raise msgspec.ValidationError("a finite number")
+        return found
     except msgspec.ValidationError as error:
         shown = "the value given" if _extra(hint)["secret"] else repr(value)
         raise ConfigError(f"{name} = {shown} is not possible: {_allowed(hint) or error}") from None
@@ -278,11 +292,16 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _check(settings: Settings) -> None:
-    """What no single value can tell."""
-    server, rtp, tags = settings.server, settings.rtp, settings.tags
+def check_reachable(settings: Settings) -> None:
+    """Whoever listens to the world asks it for a token. ConfigError when there is none."""
+    server = settings.server
     if not is_loopback(server.host) and not server.token:
         raise ConfigError(f"server.host = {server.host!r} is reachable from outside: set server.token first")
+
+
+def _check(settings: Settings) -> None:
+    """What no single value can tell."""
+    rtp, tags = settings.rtp, settings.tags
     if rtp.port_max <= rtp.port_min:
         raise ConfigError(f"rtp.port_max = {rtp.port_max} must be above rtp.port_min = {rtp.port_min}")
     if tags.deepfake_llr is not None and tags.human_llr is not None and tags.deepfake_llr >= tags.human_llr:

@@ -38,6 +38,15 @@ class HubEvent:
     data: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """An event, and whose it is."""
+
+    event: HubEvent
+    call: str
+    leg: str
+
+
 class _Client:
     """A reader's queue: changes of tag in order, one pending score update per leg."""
 
@@ -48,8 +57,8 @@ class _Client:
         self._ready = asyncio.Event()
 
     def offer(self, event: HubEvent, call: str, leg: str) -> None:
-        if self.call_id is not None and call and call != self.call_id:
-            return
+        if self.overrun or (self.call_id is not None and call and call != self.call_id):
+            return  # nothing follows what was lost: by the last event that was read, all of it can be had again
         key = f"score:{call}:{leg}" if event.event == "score" else f"{event.event}:{event.id}"
         self._events.pop(key, None)
         if len(self._events) >= QUEUE:
@@ -163,15 +172,21 @@ class Hub:
                     yield HubEvent("", "gap", b'{"reason":"older records were trimmed"}'), stream
                 while batch := cast(list[Entry], await self._redis.xrange(stream, start, "+", count=BATCH)):
                     for entry in batch:
-                        if call_id is None or entry[1][b"call"].decode() == call_id:
-                            yield self._hub_event(stream, entry), stream
+                        if (told := self._told(stream, entry)) is not None and call_id in (None, told.call):
+                            yield told.event, stream
                     start = f"({batch[-1][0].decode()}"
             except (RedisError, OSError):
                 yield HubEvent("", "gap", b'{"reason":"redis is away"}'), stream
 
-    def _hub_event(self, stream: str, entry: Entry) -> HubEvent:
+    def _told(self, stream: str, entry: Entry) -> _Told | None:
+        """What an entry says; None where somebody else has written it."""
         plain, fields = entry
-        return HubEvent(self._event_id(stream, plain.decode()), fields[b"kind"].decode(), fields[b"data"])
+        try:
+            event = HubEvent(self._event_id(stream, plain.decode()), fields[b"kind"].decode(), fields[b"data"])
+            return _Told(event, fields[b"call"].decode(), _leg(fields[b"data"]))
+        except (KeyError, ValueError, msgspec.MsgspecError):
+            log.warning("an entry of the stream is no record", stream=stream, id=plain.decode())
+            return None
 
     async def _read_forever(self) -> None:
         while not self._closing:
@@ -196,12 +211,11 @@ class Hub:
         return tails
 
     def _spread(self, stream: str, entries: list[Entry]) -> None:
-        for entry in entries:
-            event = self._hub_event(stream, entry)
-            call, leg = entry[1][b"call"].decode(), _leg(entry[1][b"data"])
-            for client in self._clients:
-                client.offer(event, call, leg)
         self._last[stream] = entries[-1][0].decode()
+        for entry in entries:
+            if (told := self._told(stream, entry)) is not None:
+                for client in self._clients:
+                    client.offer(told.event, told.call, told.leg)
 
     def _mark(self, *, degraded: bool) -> None:
         if degraded is self.degraded:

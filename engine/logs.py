@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import MutableMapping
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -34,6 +35,16 @@ def without_pii(_logger: Any, _method: str, event: Event) -> Event:
     return event
 
 
+class QuietLogger(structlog.PrintLogger):
+    """Prints, or loses, a line: a full disk or a pipe that nobody reads any more must not end whoever has something to say."""
+
+    def msg(self, message: str) -> None:
+        with suppress(OSError, ValueError):  # ValueError: the file was closed
+            super().msg(message)
+
+    log = debug = info = warn = warning = error = critical = fatal = failure = exception = msg
+
+
 def configure_logs(level: str, style: str, *, pii: bool) -> None:
     """Set structlog up once, at the root."""
     for name in QUIET:
@@ -52,6 +63,6 @@ def configure_logs(level: str, style: str, *, pii: bool) -> None:
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(),
+        logger_factory=lambda *_: QuietLogger(),
         cache_logger_on_first_use=False,
     )

@@ -29,6 +29,7 @@ from engine.explanation import Explanation
 PENDING_CHUNKS = 4  # per call: 640 ms of audio
 FILL_S = 0.010  # how long an idle worker lets a batch fill
 DELAY_WEIGHT = 0.02  # of one batch in the running mean of the waiting time
+IDLE_S = 1.0  # without a batch waiting, running or coming back
 RETRY_AFTER_S = 5.0  # what a refused caller is told
 
 
@@ -109,7 +110,9 @@ class Scorer:
         self._stopping = False
         self._loop = asyncio.get_running_loop()
         self.capacity = capacity
-        self.delay_s = 0.0  # running mean: chunk complete -> score back
+        self._delay_s = 0.0  # running mean: chunk complete -> score back
+        self._delivered = clock()  # when a batch last came back
+        self._running = 0  # batches with a worker
         self.busy_s = 0.0  # processor time of all workers
         self.scored = self.batches = self.dropped = self.failed = 0
         self._threads = [threading.Thread(target=self._work, name=f"scorer-{i}", daemon=True) for i in range(workers)]
@@ -119,6 +122,12 @@ class Scorer:
     @property
     def open_calls(self) -> int:
         return self.capacity - len(self._free)
+
+    @property
+    def delay_s(self) -> float:
+        """How late scores are; 0 where none is due: what was late once says nothing when the calls have gone."""
+        idle = not self._ready and not self._running and self._clock() - self._delivered > IDLE_S
+        return 0.0 if idle else self._delay_s
 
     @property
     def overloaded(self) -> bool:
@@ -200,6 +209,7 @@ class Scorer:
                     self._store.reset(lane.slot)
                     lane.stale = False
                 taken.append((lane, lane.pending.popleft()))
+            self._running += bool(taken)
             return taken
 
     def _score(self, lanes: list[Lane], chunks: list[Chunk]) -> None:
@@ -215,6 +225,7 @@ class Scorer:
 
     def _release(self, lanes: list[Lane]) -> None:
         with self._wake:
+            self._running -= 1
             for lane in lanes:
                 if lane.closed:
                     self._free.append(lane.slot)
@@ -224,10 +235,10 @@ class Scorer:
                     lane.queued = False
 
     def _deliver(self, lanes: list[Lane], chunks: list[Chunk], judged: list[Judged]) -> None:
-        now = self._clock()
+        self._delivered = now = self._clock()
         self.batches += 1
         waited = now - sum(chunk.arrived for chunk in chunks) / len(chunks)
-        self.delay_s += (waited - self.delay_s) * DELAY_WEIGHT
+        self._delay_s += (waited - self._delay_s) * DELAY_WEIGHT
         for lane, chunk, (score, why) in zip(lanes, chunks, judged, strict=True):
             if lane.closed:
                 continue

@@ -70,11 +70,14 @@ class Spool:
 
     def _drop_one(self) -> None:
         if self._scores:
-            # Left in the big queue as a tombstone: taking it out of the middle would cost a walk.
-            self._scores.popleft().dropped = True
+            # Left in the big queue as a tombstone: taking each out of the middle would cost a walk.
+            gone = self._scores.popleft()
+            gone.dropped, gone.data = True, b""
             self.dropped_scores += 1
         else:
             while self._records.popleft().dropped:
                 pass
             self.dropped_tags += 1
         self._size -= 1
+        if len(self._records) > 2 * self._limit:
+            self._records = deque(record for record in self._records if not record.dropped)

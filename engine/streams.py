@@ -133,6 +133,9 @@ class Publisher:
                         if self._replay_first(batch):
                             continue
                     await self._write(batch)
+                except asyncio.CancelledError:  # whoever ends us counts what was not delivered
+                    self.spool.put_back(batch)
+                    raise
                 except (RedisError, OSError) as error:
                     self.spool.put_back(batch)
                     self._lost(error)
@@ -180,7 +183,8 @@ class Publisher:
         return True
 
     async def _write(self, batch: Sequence[Record]) -> None:
-        pipeline = self._redis.pipeline(transaction=False)
+        # All or nothing: were one record refused for want of memory and the next taken, its id could never follow.
+        pipeline = self._redis.pipeline(transaction=True)
         for record in batch:
             fields: dict[Any, Any] = {"call": record.call_id, "kind": record.kind, "data": record.data}
             pipeline.xadd(self.stream, fields, id=f"{record.id[0]}-{record.id[1]}")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.config import load_settings
-from engine.errors import ModelError
+from engine.errors import ConfigError, ModelError
 from models.runtime import ANSWERS_WEIGHTS, DEFAULT_WEIGHTS, INT8_WEIGHTS, OnnxModel, load_info
 from vivavoce.service_examination import judges
 from vivavoce.service_model import call_config, load
@@ -54,3 +54,10 @@ def test_answers_are_heard_by_weights_of_their_own_and_by_the_call_s() -> None:
 def test_weights_for_answers_that_are_not_there_are_a_sentence() -> None:
     with pytest.raises(ModelError, match=r"gone\.onnx does not exist"):
         judges(load_settings(None, None, ["examination.model=gone.onnx"]), None)
+
+
+@pytest.mark.parametrize("setting", ["tags.deepfake_llr=50", "tags.human_llr=-100"])
+def test_a_threshold_beyond_the_model_s_other_one_is_refused(setting: str) -> None:
+    settings = load_settings(None, None, [setting])
+    with pytest.raises(ConfigError, match=r"tags\.deepfake_llr = .* must be below tags\.human_llr = "):
+        call_config(settings, load_info(DEFAULT_WEIGHTS.with_suffix(".json")))

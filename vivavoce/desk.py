@@ -25,7 +25,7 @@ from connectors.files import open_recording, replay, sniff
 from connectors.media import RtpReceiver
 from connectors.playout import Player
 from connectors.requests import CallRequest, ExaminationRequest
-from connectors.udp import PortRange, RtpEndpoint, Source, open_endpoint
+from connectors.udp import PortRange, RtpEndpoint, Source, open_endpoint, outward
 from engine.audio import AudioFrame
 from engine.call import Call, CallConfig, CallInfo
 from engine.config import Settings
@@ -124,7 +124,7 @@ class Desk:
             if self._calls.get(call.call_id) is not call:
                 raise ValueError(f'the call "{call.call_id}" was closed while it was opened')
         self._begin(call)
-        host = self._settings.rtp.advertise or self._settings.rtp.host
+        host = self._settings.rtp.advertise or outward(self._settings.rtp.host)
         legs = {
             name: {"host": host, "port": leg.endpoint.port, "codec": str(codec), "payload_type": codec.payload_type}
             for name, leg in call.legs.items()

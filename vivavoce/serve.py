@@ -11,7 +11,7 @@ import secrets
 import signal
 import sys
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,9 @@ from aiohttp import web
 
 from connectors.documents import documents
 from connectors.gateway import GatewayOptions, build_app
+from connectors.udp import check_address
 from connectors.webrtc import WebRtcWhip
-from engine.config import Settings, describe_settings, is_loopback, load_settings
+from engine.config import Settings, check_reachable, describe_settings, is_loopback, load_settings
 from engine.hub import Hub
 from engine.logs import configure_logs
 from engine.redis_server import RedisInfo, open_redis
@@ -58,6 +59,8 @@ def settings_table() -> str:
 
 def run(args: argparse.Namespace) -> int:
     settings = load_settings(args.config, os.environ, args.set)
+    check_reachable(settings)
+    check_address(settings.rtp.host)
     configure_logs(settings.log.level, settings.log.format, pii=settings.log.pii)
     try:
         import uvloop
@@ -93,10 +96,16 @@ async def serve(settings: Settings, *, demo: bool = False, ready_file: Path | No
         if player is not None:
             player.cancel()
             await asyncio.gather(player, return_exceptions=True)
-        print("\nending: no new calls, the running ones get their last tag", flush=True)
+        _say("\nending: no new calls, the running ones get their last tag")
         await service.desk.drain(settings.calls.drain_s)
-    print("ended", flush=True)
+    _say("ended")
     return 0
+
+
+def _say(text: str) -> None:
+    """To whoever still reads."""
+    with suppress(OSError):
+        print(text, flush=True)
 
 
 async def start(settings: Settings, stack: AsyncExitStack) -> Service:

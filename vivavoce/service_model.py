@@ -8,7 +8,7 @@ from pathlib import Path
 
 from engine.call import CallConfig
 from engine.config import Settings
-from engine.errors import ModelError
+from engine.errors import ConfigError, ModelError
 from engine.explanation import Limits
 from engine.policy import Calibration, PolicyConfig
 from models.runtime import DEFAULT_WEIGHTS, INT8_WEIGHTS, ModelInfo, OnnxModel, load_model
@@ -36,6 +36,11 @@ def call_config(settings: Settings, info: ModelInfo) -> CallConfig:
         forget_s=tags.forget_s,
         prior=tags.prior,
     )
+    if policy.deepfake_llr >= policy.human_llr:
+        raise ConfigError(
+            f"tags.deepfake_llr = {policy.deepfake_llr} must be below tags.human_llr = {policy.human_llr} "
+            "(the model's own where unset)"
+        )
     return CallConfig(
         rate=info.rate,
         chunk_samples=info.chunk_samples,

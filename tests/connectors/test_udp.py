@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from connectors.udp import PortRange, RtpEndpoint, Source, open_endpoint
+from connectors.udp import PortRange, RtpEndpoint, Source, check_address, open_endpoint, outward
 from engine.audio import AudioFrame
-from engine.errors import OverloadError
+from engine.errors import ConfigError, OverloadError
 from tests.connectors.packets import packet, receiver
 
 
@@ -209,3 +209,16 @@ async def test_a_port_that_somebody_else_has_is_passed_over_and_tried_again_late
     assert second.port == wanted
     for endpoint in (first, second):
         endpoint.close()
+
+
+def test_the_address_that_callers_are_told_is_one_that_packets_can_be_sent_to() -> None:
+    assert outward("10.1.2.3") == "10.1.2.3"
+    assert outward("sip.example.com") == "sip.example.com"
+    told = outward("0.0.0.0")
+    check_address(told)
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "nonsense.invalid"])
+def test_an_address_that_is_not_this_machine_s_is_named_before_any_call(host: str) -> None:
+    with pytest.raises(ConfigError, match=rf"rtp\.host = '{host}' cannot be bound: "):
+        check_address(host)

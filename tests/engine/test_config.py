@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.config import Settings, describe_settings, is_loopback, load_settings
+from engine.config import Settings, check_reachable, describe_settings, is_loopback, load_settings
 from engine.errors import ConfigError
 
 
@@ -67,8 +67,24 @@ def test_settings_that_contradict_each_other() -> None:
 
 def test_listening_beyond_this_machine_needs_a_token() -> None:
     with pytest.raises(ConfigError, match=r"server.host = '0.0.0.0' is reachable from outside: set server.token"):
-        load_settings(None, None, ["server.host=0.0.0.0"])
-    assert load_settings(None, None, ["server.host=0.0.0.0", "server.token=t"]).server.token == "t"
+        check_reachable(load_settings(None, None, ["server.host=0.0.0.0"]))
+    check_reachable(load_settings(None, None, ["server.host=0.0.0.0", "server.token=t"]))
+
+
+def test_what_others_put_into_the_environment_under_our_name_is_no_setting(caplog: pytest.LogCaptureFixture) -> None:
+    """Kubernetes does, for a service that is called vivavoce."""
+    env = {"VIVAVOCE_PORT": "tcp://10.0.0.1:8080", "VIVAVOCE_SERVICE_HOST": "10.0.0.1", "VIVAVOCE_TOKEN": "secret"}
+    assert load_settings(None, env) == Settings()
+    assert "VIVAVOCE_PORT in the environment is no setting" in caplog.text
+    assert "secret" not in caplog.text
+    with pytest.raises(ConfigError, match=r'VIVAVOCE_SERVER_PROT in the environment: unknown setting "server.prot"'):
+        load_settings(None, {"VIVAVOCE_SERVER_PROT": "1"})
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_a_number_that_is_none_is_refused(value: str) -> None:
+    with pytest.raises(ConfigError, match=r"tags\.deepfake_llr = "):
+        load_settings(None, None, [f"tags.deepfake_llr={value}"])
 
 
 @pytest.mark.parametrize(("host", "want"), [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("localhost", True),

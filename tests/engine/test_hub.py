@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+import redis.asyncio as aioredis
 
 from engine.hub import QUEUE, Hub, HubEvent, _Client
 from engine.streams import Publisher, stream_name
@@ -117,6 +119,35 @@ async def test_scores_make_room_for_tags_before_a_client_is_cut_off() -> None:
     taken = [await client.take() for _ in range(QUEUE)]
     assert [e.event for e in taken if e] == ["tag"] * QUEUE
     assert await client.take() is None
+
+
+async def test_after_a_loss_nothing_follows_so_that_a_client_can_go_on_from_before_it() -> None:
+    client = _Client(None)
+    for seq in range(QUEUE + 1):
+        client.offer(event(seq), "c", "caller")
+    assert await client.take() == event(0)
+    client.offer(event(999), "c", "caller")
+    taken = [await client.take() for _ in range(QUEUE)]
+    assert taken == [*(event(seq) for seq in range(1, QUEUE)), None]
+
+
+async def test_what_others_write_into_the_stream_is_passed_over(hub: Hub, publisher: Publisher, real_redis: RealRedis) -> None:
+    reader = asyncio.create_task(collect(hub.subscribe(), 2))
+    await asyncio.sleep(0.05)
+    publisher.publish(make_tag(1), 0.0)
+    client = aioredis.from_url(real_redis.url)
+    async with asyncio.timeout(8):
+        while await client.xlen(stream_name(0)) < 1:
+            await asyncio.sleep(0.01)
+    (first,) = await client.xrange(stream_name(0))
+    await client.xadd(stream_name(0), {"foo": "bar"})
+    await client.xadd(stream_name(0), {"kind": "tag", "call": "c", "data": "no JSON"})
+    publisher._last_id = (int(time.time() * 1000) + 1000, 0)
+    publisher.publish(make_tag(2), 0.0)
+    assert [json.loads(e.data)["seq"] for e in await reader] == [1, 2]
+    again = await collect(hub.subscribe(first[0].decode()), 1)
+    assert [json.loads(e.data)["seq"] for e in again] == [2]
+    await client.aclose()
 
 
 async def test_it_ends_even_when_its_cancellation_is_taken_for_a_time_out(monkeypatch: pytest.MonkeyPatch) -> None:

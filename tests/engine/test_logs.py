@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from engine.logs import configure_logs
+from engine.logs import QuietLogger, configure_logs
 
 
 @pytest.fixture(autouse=True)
@@ -57,3 +58,14 @@ def test_the_level_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_http_library_does_not_log_what_strangers_send() -> None:
     configure_logs("debug", "json", pii=False)
     assert not logging.getLogger("aiohttp.server").isEnabledFor(logging.ERROR)
+
+
+@pytest.mark.parametrize("fault", [BrokenPipeError("nobody reads"), OSError(28, "disk full"), ValueError("closed file")])
+def test_a_line_that_cannot_be_written_is_lost_and_nothing_else(fault: Exception) -> None:
+    class Broken(io.StringIO):
+        def write(self, text: str) -> int:
+            raise fault
+
+    logger = QuietLogger(Broken())
+    for method in (logger.msg, logger.info, logger.warning, logger.error, logger.exception):
+        method("a line")

@@ -214,5 +214,13 @@ async def test_new_calls_are_refused_while_scores_are_late(model: FakeModel) -> 
         with pytest.raises(OverloadError, match="ms late"):
             scorer.open(Caller())
         assert scorer.submit(lane, chunk(1))  # the running call goes on
+        await until(lambda: len(caller.scores) == 2)
+        scorer.close(lane)
+        now[0] = 20.9
+        with pytest.raises(OverloadError, match="ms late"):
+            scorer.open(Caller())
+        now[0] = 21.1  # nothing is due any more: that scores were late says nothing of a call to come
+        assert scorer.delay_s == 0
+        scorer.open(Caller())
     finally:
         await scorer.aclose()

@@ -84,3 +84,17 @@ def test_nothing_is_lost_uncounted_and_no_tag_while_a_score_remains(limit: int, 
     out += taken + spool.take(10_000)
     assert len(out) + spool.dropped_scores + spool.dropped_tags == put
     assert len({r.id for r in out}) == len(out)
+
+
+def test_what_is_dropped_behind_records_that_wait_takes_no_room() -> None:
+    """Redis is away for hours: tags wait in front, and a thousand calls' scores come and go behind them."""
+    spool = Spool(100)
+    for number in range(40):
+        spool.append(record(number, "tag"))
+    for number in range(40, 10_000):
+        spool.append(record(number))
+        if not number % 50:
+            spool.put_back(spool.take(20))
+    assert (len(spool), spool.dropped_scores, spool.dropped_tags) == (100, 9900, 0)
+    assert len(spool._records) <= 200
+    assert numbers(spool.take(100)) == [*range(40), *range(9940, 10_000)]

@@ -163,3 +163,48 @@ async def test_old_records_are_trimmed(real_redis: RealRedis) -> None:
     keys = [key for key, _ in await entries(real_redis)]
     assert len(keys) < 600  # 60 s of records, loosely: Redis trims by whole nodes of 100
     assert keys[-1] == "2999000-0"
+
+
+async def test_a_redis_without_memory_now_and_then_loses_no_record(real_redis: RealRedis) -> None:
+    """Were one record of a batch refused and the next one taken, the first could never follow."""
+    publisher, admin = Publisher(real_redis.url), aioredis.from_url(real_redis.url)
+    await publisher.start()
+
+    async def full_now_and_then() -> None:
+        while True:
+            await admin.config_set("maxmemory", "1")
+            await asyncio.sleep(0.001)
+            await admin.config_set("maxmemory", "0")
+            await asyncio.sleep(0.003)
+
+    toggling = asyncio.create_task(full_now_and_then())
+    for seq in range(4000):
+        publisher.publish(make_tag(seq), 0.0)
+        if seq % 200 == 0:
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.2)
+    toggling.cancel()
+    await asyncio.gather(toggling, return_exceptions=True)
+    await admin.config_set("maxmemory", "0")
+    await settled(publisher, 30.0)
+    assert publisher.stats.errors, "it was refused at times"
+    assert [data["seq"] for _, data in await entries(real_redis)] == list(range(4000))
+    await publisher.aclose()
+    await admin.aclose()
+
+
+async def test_what_is_under_way_when_the_service_ends_is_counted_as_not_delivered(real_redis: RealRedis) -> None:
+    publisher = Publisher(real_redis.url)
+    await publisher.start()
+    assert publisher.stats.connected
+    hung = asyncio.Event()
+
+    async def hang(_: object) -> None:
+        hung.set()
+        await asyncio.Event().wait()
+
+    publisher._write = hang  # type: ignore[method-assign,assignment]
+    publisher.publish(make_tag(), 0.0)
+    await hung.wait()
+    await publisher.aclose(0.05)
+    assert len(publisher.spool) == 1
