@@ -70,6 +70,7 @@ weights: $(READY)
 	$(TRAIN) models/recipes/student.toml --more $(WORLDS) --own-vocoder runs/vocoder --run runs/student --out models/weights/vivavoce-1.onnx
 	$(TRAIN) models/recipes/lines.toml --more $(WORLDS) --own-vocoder runs/vocoder --run runs/lines
 	$(TRAIN) models/recipes/copies.toml --more $(WORLDS) --own-vocoder runs/vocoder --run runs/copies
+	$(TRAIN) models/recipes/both.toml --more $(WORLDS) --own-vocoder runs/vocoder --run runs/both
 	$(TRAIN) models/recipes/answers.toml --more $(WORLDS) --own-vocoder runs/vocoder --run runs/answers --out models/weights/answers-1.onnx
 	$(MAKE) int8
 

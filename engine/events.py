@@ -56,7 +56,7 @@ REASONS: Mapping[str, str] = {
     "cannot-tell": "examination: the answer could not be measured",
     "prompt-failed": "examination: the prompt was not played to its end: an operator who asked speaks it, else it is skipped",
     "judge-failed": "examination: an internal fault kept the answer from being judged",
-    "audio-stopped": "examination: the call ended during a question",
+    "audio-stopped": "examination: the call or its audio ended during a question",
     "operator-accepted": "the operator took the caller for a person",
     "operator-override": "the operator set the tag by hand",
 }

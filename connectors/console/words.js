@@ -47,7 +47,7 @@ const REASONS = {
   "cannot-tell": "The answer was too short, too noisy or too broken to be measured.",
   "prompt-failed": "The question was not played to its end.",
   "judge-failed": "An internal fault of the service kept the answer from being judged.",
-  "audio-stopped": "The call ended during a question.",
+  "audio-stopped": "The call or its audio ended during a question.",
   "operator-accepted": "The operator took the caller for a person.",
   "operator-override": "The operator set this tag by hand.",
   "service-lost": "This page missed the end of the call while it was not connected.",

@@ -419,4 +419,4 @@ RECIPES = sorted(path for path in FOLDER.glob("*.toml") if path.stem != "second-
 def test_the_recipes_that_ship_can_be_read(path: Path) -> None:
     found = load_config(path)
     assert ModelConfig(**found.model).width == 96  # type: ignore[arg-type]
-    assert len(found.teachers) == {"teacher-4": 3, "student": 2, "answers": 1}.get(path.stem, 0)
+    assert len(found.teachers) == {"teacher-4": 3, "student": 2, "both": 1, "answers": 1}.get(path.stem, 0)

@@ -55,7 +55,7 @@ def write_workplace(folder: Path) -> Path:
     """What `make weights` stands in: the Makefile itself, and the recipes that ship with narrow models and small batches."""
     (folder / "models/recipes").mkdir(parents=True)
     (folder / "Makefile").symlink_to(ROOT / "Makefile")
-    for name in (*TEACHERS, "student", "lines", "copies", "answers"):
+    for name in (*TEACHERS, "student", "lines", "copies", "both", "answers"):
         text = (ROOT / f"models/recipes/{name}.toml").read_text()
         text, wide = re.subn(r"width = 96\n", NARROW, text)
         text, rows = re.subn(r"\[batch\]\n", "[batch]\nrows = 8\ncrop_s = 1.6\n", text)
@@ -103,7 +103,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_stage_leaves_its_files(made: Path) -> None:
-    for stage in (*TEACHERS, "student", "lines", "copies", "answers"):
+    for stage in (*TEACHERS, "student", "lines", "copies", "both", "answers"):
         names = {path.name for path in (made / "runs" / stage).iterdir()}
         assert {"last.pt", "best.pt", "dev.jsonl", "dev_figures.md", "dev_figures.json"} <= names
         assert (made / "runs" / stage / "dev.jsonl").read_text().count("\n") == 1
