@@ -68,7 +68,7 @@ def read_manifest(manifest: Path, splits: Iterable[str] = SPLITS, *, root: Path 
     if unknown := wanted - set(SPLITS):
         raise ValueError(f"unknown split {sorted(unknown)}; known: {', '.join(SPLITS)}")
     folder = root or manifest.parent
-    with manifest.open(newline="", encoding="utf-8") as file:
+    with manifest.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
         missing = {"path", "label"} - set(reader.fieldnames or ())
         if missing:

@@ -65,6 +65,7 @@ class TrainConfig:
 
 
 PURPOSES = ("calls", "answers")
+MAY_CHANGE = ("model", "steps", "ease", "warmup", "threads", "device", "judge_every", "save_every")  # when a run is resumed
 ANSWERS_MIX = (0.2, 0.8)  # the pooled view knows recording worlds: of no use where one call's answers are judged
 
 SECTIONS: Mapping[str, Any] = {
@@ -225,6 +226,8 @@ class Trainer:
         found = torch.load(path, map_location=self.config.device, weights_only=False)
         if shape_of(found["config"]["model"]) != shape_of(self.config.model):
             raise ValueError(f"{path} holds a model of another shape; train into an empty folder")
+        if other := changed(found["config"], asdict(self.config)):
+            raise ValueError(f"{path} was trained with another {other}; train into an empty folder")
         self.model.load_state_dict(found["model"])
         self.averaged.load_state_dict(found["averaged"])
         for optimizer, state in zip(self.optimizers, found["optimizers"], strict=True):
@@ -233,6 +236,12 @@ class Trainer:
         torch.set_rng_state(found["torch_random"].cpu())
         self.step, self.best = found["step"], found["best"]
         log.info("resumed at step %d", self.step)
+
+
+def changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """The first part of a recipe in which a run that is resumed would be another; "" without one. More steps are no other."""
+    kept = (key for key in now if key in before and key not in MAY_CHANGE)
+    return next((key for key in kept if json.dumps(before[key], default=list) != json.dumps(now[key], default=list)), "")
 
 
 def _optimizers(model: nn.Module, config: TrainConfig) -> list[torch.optim.Optimizer]:

@@ -127,3 +127,19 @@ def test_stretching_keeps_the_pitch(rate: float) -> None:
 
 def test_grids_without_noise_recordings_leave_those_cells_out() -> None:
     assert {cell.name for cell in CELLS} - {cell.name for cell in grid([])} == {"background noise", "noise"}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("path;label\na.wav;bonafide\n", "the column 'label' is missing"),
+        ("\ufeffpath,label\na.wav,bona-fide\n", "line 2: label 'bona-fide' is neither"),
+        ("path,label\na.wav\n", "line 2: label '' is neither"),
+    ],
+)
+def test_a_manifest_that_says_it_otherwise_is_named_and_not_taken_for_fakes(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str, words: str
+) -> None:
+    (tmp_path / "manifest.csv").write_text(text, encoding="utf-8")
+    assert cli.main(["evaluate", "--corpus", str(tmp_path), "--split", "eval"]) == 2
+    assert words in capsys.readouterr().err

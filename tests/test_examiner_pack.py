@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -47,3 +48,14 @@ def test_a_pack_is_loaded_only_when_something_may_be_asked_and_lacks_nothing_of_
     for lacking in (Examination(prompts=str(made)), Examination(prompts=str(made), pool=("03",), language="de")):
         with pytest.raises(ValueError, match=r"lacks \d+ prompts, the first: "):
             load_pack(lacking)
+
+
+def test_every_language_of_a_pack_is_checked_since_a_call_may_be_in_any_of_them(made: Path, tmp_path: Path) -> None:
+    pack = tmp_path / "pack"
+    shutil.copytree(made, pack)
+    raw = json.loads((pack / "manifest.json").read_text())
+    name, clip = next((name, clip) for name, clip in raw["clips"].items() if name.startswith("en/"))
+    raw["clips"][name.replace("en/", "es/", 1)] = clip
+    (pack / "manifest.json").write_text(json.dumps(raw))
+    with pytest.raises(ValueError, match=r"lacks \d+ prompts, the first: .*es"):
+        load_pack(Examination(prompts=str(pack), pool=("Whisper",)))

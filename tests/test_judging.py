@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from challenges.answer import Answer
-from challenges.catalogue import PHONE, by_name
+from challenges.catalogue import PHONE, Line, by_name
 from challenges.content import Question, draw
 from challenges.fusion import Judgement
 from challenges.verifiers import Compliance
@@ -188,6 +188,18 @@ def test_nobody_did_another_task_where_the_one_asked_cannot_be_told(monkeypatch:
     assert not judges.judge(question("high-pitch"), answer(voice()), PHONE).another_task
     assert not judges.judge(question("speak-softly"), answer(voice()), PHONE).another_task, "a whisper is soft"
     assert judges.judge(question("cup-mouth"), answer(voice()), PHONE).another_task
+
+
+def test_a_tone_of_the_line_is_no_song_asked_for_or_not() -> None:
+    pytest.importorskip("swift_f0")
+    at = np.arange(32000) / 8000
+    ringing = (3000 * (np.sin(2 * np.pi * 440 * at) + np.sin(2 * np.pi * 480 * at))).astype(np.int16)
+    ringing += (np.random.default_rng(1).standard_normal(32000) * 30).astype(np.int16)
+    judges = Judges([])
+    for key in ("whisper", "high-pitch", "foreign-words"):
+        assert not judges.judge(question(key), answer(ringing), PHONE).another_task, key
+    assert judges.judge(question("sing"), answer(ringing), PHONE).compliance is None
+    assert not judges.judge(question("cough-whistle"), answer(ringing), Line(True, False, False)).another_task
 
 
 def test_a_whisper_is_compared_with_how_whispers_sound_to_the_detector() -> None:

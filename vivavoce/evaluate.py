@@ -19,6 +19,7 @@ from engine.call import CallInfo
 from engine.config import Settings, load_settings
 from engine.errors import AudioError
 from engine.offline import Job
+from models.corpus import clip_of
 from models.runtime import OnnxModel
 from vivavoce import copy_trials, robustness, service_model
 from vivavoce.evaluation import SECONDS, figures, table
@@ -131,8 +132,14 @@ def _rows(corpus: Path, split: str) -> list[dict[str, str]]:
     manifest = corpus / "manifest.csv"
     if not manifest.is_file():
         raise ValueError(f"{corpus} holds no manifest.csv")
-    with manifest.open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row.get("split", split) == split]
+    with manifest.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        if missing := {"path", "label"} - set(reader.fieldnames or ()):
+            raise ValueError(f"{manifest}: the column {sorted(missing)[0]!r} is missing")
+        rows = [{key: (value or "").strip() for key, value in row.items() if key} for row in reader]
+    for number, row in enumerate(rows, start=2):
+        clip_of(row, corpus, f"{manifest}, line {number}")  # ValueError names what is wrong
+    rows = [row for row in rows if row.get("split", split) == split]
     if not rows:
         raise ValueError(f'{manifest} has no rows of split "{split}"')
     return rows

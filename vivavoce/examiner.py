@@ -323,7 +323,8 @@ def load_pack(settings: ExaminationSettings) -> PromptPack | None:
         return None
     pack = PromptPack.load(Path(settings.prompts))
     keys = [by_name(name).key for name in settings.pool] or None
-    if missing := pack.check([settings.language], keys):
+    spoken = [name for name in pack.manifest.languages if name in LANGUAGES]  # a call may be in any of them
+    if missing := pack.check(list(dict.fromkeys([settings.language, *spoken])), keys):
         raise ValueError(f"{settings.prompts} lacks {len(missing)} prompts, the first: {missing[0]}")
     return pack
 

@@ -39,6 +39,7 @@ ROOM_DB = 12.0  # what a room's own noise rises over the pauses of speech
 MAY_BE_SOFT = frozenset({"whisper", "speak-softly", "cough-whistle", "clap"})
 TELLING = ("whisper", "sing")  # done when something else was asked: plain speech is never taken for either
 SURE = 0.9  # compliance with one of them
+TONE_ST = 0.4  # semitones from low to high: tones of lines have 0.1 to 0.2, a held vowel 0.5 and more, song 0.7
 WHISPER_REALISM = 1.4  # the detector has learned from voiced speech: people's whispers lie so much lower
 
 
@@ -100,6 +101,11 @@ class Taken:
     @property
     def before(self) -> Measures | None:
         return self._before.measures
+
+    @property
+    def tone(self) -> bool:
+        """Whether it is as steady as no voice is: of the line, a waiting call or its ringing."""
+        return self.answer is not None and self.answer.f0_hz is not None and self.answer.range_st < TONE_ST
 
     def verified(self, question: Question, line: Line, words: Heard | None = None) -> Compliance:
         verifier = question.challenge.verifier
@@ -178,11 +184,13 @@ class Judges:
             reasons = ("cannot-tell",)
         realism, identity = self._answer_realism(question, answer.samples), _identity(question, answer, before)
         failed = compliance.score is not None and undone  # else it may be the very task that was asked
-        another = failed and any(self._done(other, taken, line, SURE) for other in _others(question))
+        another = failed and any(self._done(other, taken, line, SURE) for other in _others(question)) and not taken.tone
         return Judgement(compliance.score, realism, before.evidence, identity, reasons, another)
 
     def _compliance(self, question: Question, answer: Answer, taken: Taken, line: Line) -> Compliance:
         if not self.measuring:
+            return Compliance(None, "not-measured")
+        if question.challenge.verifier == "melody" and taken.tone:
             return Compliance(None, "not-measured")
         if question.challenge.verifier != "words":  # the words can only take away from a manner: reading costs most of all
             manner = taken.verified(question, line)
@@ -236,6 +244,8 @@ def _of_the_room(answer: Answer) -> bool:
 def _others(question: Question) -> list[Question]:
     """What might have been done instead, if it was not asked."""
     asked = question.challenge.key
+    if question.challenge.family in ("noise", "playback"):  # a whistle is no song, nor is what a loudspeaker plays
+        return []
     likely = ("whisper",) if asked == "speak-softly" else ()  # who is asked to speak softly may well whisper
     return [replace(question, challenge=CATALOGUE[key]) for key in TELLING if key not in (asked, *likely)]
 

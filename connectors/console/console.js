@@ -36,10 +36,14 @@ function select(id) {
   } else if (before !== null) view.focusRow(view.rowOf(before));
 }
 
+/** What the last event said of a leg's examination: an answer to a question from before a newer one is old. */
+const toldOf = (id, leg) => findCall(state, id)?.legs[leg]?.exam?.told ?? "";
+
 /** Send an operator's decision. "" or the sentence with which it was refused. */
 async function decide(id, leg, body) {
+  const told = toldOf(id, leg);
   try {
-    apply({ type: "examination", id, leg, record: await pressExamination(id, leg, body), at: now() });
+    apply({ type: "examination", id, leg, told, record: await pressExamination(id, leg, body), at: now() });
     return "";
   } catch (error) {
     askIfRefused(error);
@@ -50,8 +54,9 @@ async function decide(id, leg, body) {
 
 /** Ask the service where the examination of a leg stands, and whether the leg can be examined at all. */
 async function look(id, leg) {
+  const told = toldOf(id, leg);
   try {
-    apply({ type: "examination", id, leg, record: await fetchExamination(id, leg), at: now() });
+    apply({ type: "examination", id, leg, told, record: await fetchExamination(id, leg), at: now() });
   } catch (error) {
     if (error.status === 404 || error.status === 409) apply({ type: "examination", id, leg, refusal: error.message, at: now() });
     else askIfRefused(error);

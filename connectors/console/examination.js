@@ -49,7 +49,10 @@ export class Examination {
 
   button(action) {
     const [label, key] = ACTIONS[action];
-    const press = () => (action === "override" && !this.obstacles.override ? this.override.toggle() : this.press(action));
+    const press = (event) => {
+      if (event.detail > 1) return undefined; // the second click of a double one is not meant for what stands there by now
+      return action === "override" && !this.obstacles.override ? this.override.toggle() : this.press(action);
+    };
     return h("button", { type: "button", class: "quiet", "data-action": action, on: { click: press } }, `${label} `, h("kbd", { "aria-hidden": "true" }, key));
   }
 

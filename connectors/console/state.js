@@ -44,11 +44,11 @@ function receiveEvents(state, tags, at) {
 }
 
 /** The service's answer about the examination of a leg: its record, or the sentence with which it was refused. */
-function receiveExamination(state, { id, leg: key, record, refusal, at }) {
+function receiveExamination(state, { id, leg: key, told, record, refusal, at }) {
   const next = { ...state, ...noNews(), calls: new Map(state.calls) };
   const call = state.calls.get(id);
   const leg = call?.legs[key];
-  if (!leg) return next;
+  if (!leg || (record && told !== undefined && (leg.exam?.told ?? "") !== told)) return next; // events were newer
   const exam = refusal ? examRefused(leg.exam, refusal) : record ? examOfRecord(leg.exam, record, at, leg.tag.tag) : leg.exam;
   next.calls.set(id, { ...call, legs: { ...call.legs, [key]: { ...leg, exam } } });
   return next;

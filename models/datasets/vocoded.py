@@ -22,6 +22,7 @@ SOURCES = {  # prefix of a folder of WaveFake -> source, speaker, language
     "common_voices_": ("common-voices", "", "en"),
 }
 SPEECH_FROM_TEXT = "prompts_from_"  # one folder of WaveFake holds synthesis from text, no copies
+ORIGINALS = ("LJSpeech-1.1", "jsut_ver1.1")  # people, though one is called like copies of it
 VOCODERS = ("diffwave", "melgan", "parallel_wave_gan", "wavegrad", "wavenet", "wavernn")
 LISTS = {"train": "train.txt", "dev": "dev.txt", "eval": "test.txt"}
 
@@ -93,7 +94,7 @@ def librisevoc(tree: Tree, complain: Complain) -> Iterator[Clip]:
 def _wavefake_folders(tree: Tree) -> list[tuple[Path, str]]:
     """Folders of copies at the shallowest level that has any, with the prefix that says of whom."""
     for level in tree.levels:
-        children = [child for folder in level for child in folders_in(folder)]
+        children = [child for folder in level for child in folders_in(folder) if child.name not in ORIGINALS]
         if found := [(child, prefix) for child in children for prefix in SOURCES if child.name.startswith(prefix)]:
             return found
     return []

@@ -420,3 +420,11 @@ def test_the_recipes_that_ship_can_be_read(path: Path) -> None:
     found = load_config(path)
     assert ModelConfig(**found.model).width == 96  # type: ignore[arg-type]
     assert len(found.teachers) == {"teacher-4": 3, "student": 2, "both": 1, "answers": 1}.get(path.stem, 0)
+
+
+@pytest.mark.parametrize("change", [{"seed": 99}, {"purpose": "answers"}, {"learning_rate": 1.0}], ids=str)
+def test_a_run_goes_on_by_its_own_recipe_only(store: AudioStore, tmp_path: Path, change: dict[str, object]) -> None:
+    Trainer(config(), sampler(store), None, tmp_path / "run").save(tmp_path / "run/last.pt")
+    with pytest.raises(ValueError, match=f"was trained with another {next(iter(change))}; train into an empty folder"):
+        Trainer(replace(config(), **change), sampler(store), None, tmp_path / "run").run()
+    Trainer(replace(config(), judge_every=7), sampler(store), None, tmp_path / "run").resume(tmp_path / "run/last.pt")

@@ -153,11 +153,13 @@ def test_the_student_is_taught_by_the_last_two(
 
 
 def test_what_judges_answers_learns_of_strangers_and_of_copies_from_two(made: Path) -> None:
-    found = {stage: torch.load(made / f"runs/{stage}/best.pt", weights_only=False) for stage in ("copies", "answers")}
+    found = {stage: torch.load(made / f"runs/{stage}/best.pt", weights_only=False) for stage in ("copies", "both", "answers")}
     assert found["copies"]["config"]["start"] == "runs/lines/best.pt"
-    config = found["answers"]["config"]
-    assert [config["start"]] == list(config["paired_teachers"]) == ["runs/copies/best.pt"]
-    assert list(config["teachers"]) == ["runs/student/best.pt"]
+    both, answers = found["both"]["config"], found["answers"]["config"]
+    assert [both["start"]] == list(both["paired_teachers"]) == ["runs/copies/best.pt"]
+    assert answers["start"] == "runs/both/best.pt"
+    assert list(answers["paired_teachers"]) == ["runs/both/best.pt", "runs/copies/best.pt"]
+    assert list(both["teachers"]) == list(answers["teachers"]) == ["runs/student/best.pt"]
     for stage in found.values():
         assert stage["config"]["purpose"] == "answers"
         assert stage["averaged"]["head.mix"].tolist() == pytest.approx(ANSWERS_MIX)

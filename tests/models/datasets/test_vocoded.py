@@ -36,6 +36,16 @@ def test_wavefake_s_folders_are_speaker_and_vocoder(tmp_path: Path) -> None:
     assert clips["gen_0"].family == "", "synthesis from text is no copy"
 
 
+def test_the_people_of_jsut_are_no_copies_though_their_folder_is_called_like_some(tmp_path: Path) -> None:
+    plant(
+        tmp_path,
+        "generated_audio/jsut_parallel_wavegan/BASIC5000_0001_gen.wav",
+        "jsut_ver1.1/basic5000/wav/BASIC5000_0001.wav",
+    )
+    clips = list(read(tmp_path))
+    assert [(clip.label, clip.generator) for clip in clips] == [("spoof", "parallel_wavegan"), ("bonafide", "")]
+
+
 def test_no_sentence_of_wavefake_crosses_splits(tmp_path: Path) -> None:
     sentences = [f"LJ001-{n:04d}" for n in range(300)]
     for folder in ("wavefake/ljspeech_melgan", "wavefake/ljspeech_waveglow"):
