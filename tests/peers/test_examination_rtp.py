@@ -49,7 +49,7 @@ def person() -> Person:
 STOCK = Stock(
     (
         Recording("whispering", "made up", "", whisper(3.5)[RATE // 2 : -RATE // 2]),
-        Recording("singing_note", "made up", "", voice(3.5, 220, wobble=0.0, syllables=0.7)[RATE // 2 : -RATE // 2]),
+        Recording("singing_note", "made up", "", voice(3.5, 220, wobble=0.02, syllables=0.7)[RATE // 2 : -RATE // 2]),
     )
 )
 
