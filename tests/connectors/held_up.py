@@ -15,7 +15,8 @@ class HeldUp:
     """
 
     def __init__(self) -> None:
-        self.seconds = 0.0
+        self.seconds = 0.0  # in all
+        self.longest = 0.0  # at once
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> HeldUp:
@@ -34,3 +35,4 @@ class HeldUp:
             late = time.monotonic() - wall - STEP_S - (time.thread_time() - own)
             if late > STEP_S:  # less is the resolution of the loop's timers
                 self.seconds += late
+                self.longest = max(self.longest, late)
