@@ -12,7 +12,7 @@ help:
 	@echo "make test   install everything and run all tests, real peers included"
 	@echo "make bench  measure the scorer and 1,000 live calls"
 	@echo "make lint   ruff and mypy"
-	@echo "make weights CORPUS=DIR VOCODERS=DIR   train the shipped weights again: about seven hours on one core"
+	@echo "make weights CORPUS=DIR VOCODERS=DIR   train the shipped weights again: about eight hours on one core"
 	@echo "make int8 CORPUS=DIR    make their int8 form again: a minute; needed whenever the weights change"
 
 # Debian's python3 may come without the venv module; as root we can put that right.

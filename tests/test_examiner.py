@@ -438,10 +438,14 @@ class Slow(Player):
         super().look(self.until - 7.5 if self.stands_still and self.playing else now)
 
 
-def test_a_prompt_that_a_busy_loop_delays_is_heard_to_its_end() -> None:
-    player = Slow(stands_still=False)
+def asked_by(player: Player) -> Desk:
     desk = Desk(Judge(Judgement(None, None, None, None)), player=player)
     desk.examiner.press(desk.session, desk.now, "ask")
+    return desk
+
+
+def test_a_prompt_that_a_busy_loop_delays_is_heard_to_its_end() -> None:
+    desk = asked_by(player := Slow(stands_still=False))
     desk.hear(20, 8.8)
     assert (desk.record["state"], player.playing) == ("asked", True)
     desk.hear(20, 0.48)
@@ -449,9 +453,7 @@ def test_a_prompt_that_a_busy_loop_delays_is_heard_to_its_end() -> None:
 
 
 def test_a_prompt_that_does_not_move_any_more_was_not_heard_and_is_left_to_the_operator() -> None:
-    player = Slow(stands_still=True)
-    desk = Desk(Judge(Judgement(None, None, None, None)), player=player)
-    desk.examiner.press(desk.session, desk.now, "ask")
+    desk = asked_by(player := Slow(stands_still=True))
     desk.hear(20, 3.0)
     assert (desk.record["state"], player.playing) == ("asked", True)
     desk.hear(20, 1.0)
@@ -474,8 +476,7 @@ def test_a_prompt_that_breaks_off_was_not_heard_either() -> None:
             if self.playing and now > self.until - 0.5:
                 self.playing = False  # with half a second left
 
-    desk = Desk(Judge(Judgement(None, None, None, None)), player=(player := Breaks()))
-    desk.examiner.press(desk.session, desk.now, "ask")
+    desk = asked_by(player := Breaks())
     desk.hear(20, 2.0)
     assert (desk.record["state"], desk.record["reasons"]) == ("asked", ["prompt-failed"])
     assert player.left_s > 0

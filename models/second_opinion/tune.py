@@ -27,7 +27,7 @@ from models.second_opinion.backbone import read
 from models.second_opinion.listen import mean_logit
 from models.second_opinion.model import SecondOpinion, SslConfig
 from models.selection import Dev, DevFigures
-from models.train import TrainConfig, ease_at, rate_at
+from models.train import TrainConfig, changed, ease_at, rate_at
 
 log = logging.getLogger(__name__)
 
@@ -166,6 +166,8 @@ class Tuner:
         found = torch.load(path, map_location="cpu", weights_only=True)
         if found["config"]["model"] != dict(self.config.model):
             raise ValueError(f"{path} is of another [model]; train into an empty folder")
+        if other := changed(found["config"], asdict(self.config)):
+            raise ValueError(f"{path} was trained with another {other}; train into an empty folder")
         with torch.no_grad():
             for name, p in self.trained.items():
                 p.copy_(found["trained"][name])

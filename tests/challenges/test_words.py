@@ -89,6 +89,7 @@ def test_what_cannot_be_told_says_why() -> None:
     assert recogniser.heard(loud, WORDS, ()) == Heard(reason="too-noisy")
     assert recogniser.answer(loud, question(language="de")) == Heard(reason="language")
     assert unfit(noise(3, 3), 5) == "silent"
+    assert unfit(np.concatenate([noise(1, 3), noise(1, 46), noise(1, 3)]), 2) == "", "a soft line, at -57 dBFS, is read"
     said_nothing = recogniser.heard(noise(3, 3), WORDS, ())
     assert said_nothing.score is not None
     assert said_nothing.score < 0.05

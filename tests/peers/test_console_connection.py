@@ -123,3 +123,13 @@ async def test_a_clock_that_is_off_makes_no_tag_stale_and_none_fresh(page: Page)
     written = make_tag("a", "uncertain") | {"wall_time": 1300.0}
     stale = "(s, {isStale}) => [1009, 1011].map(now => isStale(s.calls.get('a').legs.caller, now))"
     assert await reduced(page, listed, tags(written), then=stale) == [False, True]
+
+
+async def test_an_answer_from_before_a_newer_event_is_not_shown(page: Page) -> None:
+    """A look at the examination is answered late: by then an event has told how it ended."""
+    told = json.dumps({"state": "over"}, separators=(",", ":"))
+    over = tags(make_tag("a", "uncertain", examination={"state": "over"}))
+    old = {"type": "examination", "id": "a", "leg": "caller", "record": {"state": "answering"}, "at": 1001.0}
+    shown = "s => s.calls.get('a').legs.caller.exam.record.state"
+    assert await reduced(page, over, {**old, "told": ""}, then=shown) == "over"
+    assert await reduced(page, over, {**old, "told": told}, then=shown) == "answering"

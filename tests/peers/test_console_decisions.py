@@ -229,3 +229,11 @@ async def test_the_panel_fits_its_width(browser: Browser, service: ConsoleServic
     await page.wait_for(f"{EXAM}.includes('Please say this')")
     assert await page.eval("document.querySelector('#detail').scrollWidth <= document.querySelector('#detail').clientWidth")
     assert not complaints(page)
+
+
+async def test_the_second_click_of_a_double_one_decides_nothing(page: Page, service: ConsoleService) -> None:
+    await open_call(page, service, ANSWERING)
+    for count in (2, 1):
+        click = f"new MouseEvent('click', {{bubbles: true, detail: {count}}})"
+        await page.eval(f"document.querySelector('.exam [data-action=skip]').dispatchEvent({click})")
+    assert await sent(service) == [{"action": "skip", "challenge": ANSWERING["challenge"]}]
