@@ -120,10 +120,16 @@ def rounding_step(samples: Samples) -> int:
 
 
 def add_originals(store: AudioStore, clips: list[Clip]) -> None:
+    """Those that the store lacks. ValueError when it holds one of that name from another file."""
+    kept = {entry.source: entry.octets for entry in store.entries if not entry.copy and not entry.coding}
+    for clip in clips:
+        if kept.get(clip.name) and kept[clip.name] != clip.path.stat().st_size:
+            raise ValueError(f"{store} holds another {clip.name} than {clip.path}: give this corpus a cache of its own")
     todo = [clip for clip in clips if (clip.name, clip.generator, "") not in store]
     with store:
         for clip in tqdm(todo, desc="originals", unit="clip", disable=not todo):
-            store.add(read_speech(clip.path), **_fields(clip, clip.label, clip.generator))
+            octets = clip.path.stat().st_size
+            store.add(read_speech(clip.path), octets, **_fields(clip, clip.label, clip.generator))
 
 
 def add_copies(

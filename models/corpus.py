@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import csv
 import fractions
+import os
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +64,8 @@ class Clip:
 def read_manifest(manifest: Path, splits: Iterable[str] = SPLITS, *, root: Path | None = None) -> list[Clip]:
     """All clips of `splits` in the order of the file; paths are relative to `root` (default: the manifest's folder).
 
-    Rows without a split are kept whatever `splits` says. ValueError names the line of the first bad row.
+    Rows without a split are kept whatever `splits` says. Files of one name in several folders are told apart by `key`.
+    ValueError names the line of the first bad row.
     """
     wanted = set(splits)
     if unknown := wanted - set(SPLITS):
@@ -74,7 +77,13 @@ def read_manifest(manifest: Path, splits: Iterable[str] = SPLITS, *, root: Path 
         if missing:
             raise ValueError(f"{manifest}: the column {sorted(missing)[0]!r} is missing")
         clips = [clip_of(row, folder, f"{manifest}, line {number}") for number, row in enumerate(reader, start=2)]
-    return [clip for clip in clips if not clip.split or clip.split in wanted]
+    return [clip for clip in _told_apart(clips, folder) if not clip.split or clip.split in wanted]
+
+
+def _told_apart(clips: list[Clip], folder: Path) -> list[Clip]:
+    """Those whose names would be one are called by their paths: a cache knows clips by name."""
+    times = Counter(clip.name for clip in clips)
+    return [replace(clip, key=os.path.relpath(clip.path, folder)) if times[clip.name] > 1 else clip for clip in clips]
 
 
 def read_corpus(folder: Path, splits: Iterable[str] = SPLITS) -> list[Clip]:

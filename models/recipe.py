@@ -48,14 +48,34 @@ class Places:
 
 
 def train_clips(places: Places) -> list[Clip]:
-    """What is trained on of the corpus. ValueError when a manifest names clips that the corpus does not have."""
+    """What is trained on of the corpus. ValueError when a manifest names clips that the corpus does not have, or rows of
+    the corpus have no split: what a model is chosen by must be nothing that it learned from."""
     corpus = read_corpus(places.corpus, ["train"])
+    if unsplit := [clip.path for clip in corpus if not clip.split]:
+        raise ValueError(f"{places.corpus}: {unsplit[0]} has no split in manifest.csv; training needs rows of train and of dev")
     if places.manifest is None:
         return corpus
-    known, wanted = {clip.name: clip for clip in corpus}, read_manifest(places.manifest, ["train"])
-    if strangers := [clip.name for clip in wanted if clip.name not in known]:
-        raise ValueError(f"{places.manifest}: {strangers[0]} is not in train of {places.corpus}")
-    return [known[clip.name] for clip in wanted]
+    known = {clip.name: clip for clip in corpus} | {str(clip.path.resolve()): clip for clip in corpus}
+    found = []
+    for clip in read_manifest(places.manifest, ["train"]):
+        of_corpus = known.get(str(clip.path.resolve())) or known.get(clip.name)
+        if of_corpus is None:
+            raise ValueError(f"{places.manifest}: {clip.name} is not in train of {places.corpus}")
+        found.append(of_corpus)
+    return found
+
+
+def further_clips(places: Places, corpus: Sequence[Clip]) -> list[Clip]:
+    """What is trained on beside the corpus. ValueError when two clips of different folders have one name."""
+    known, found = {clip.name: clip for clip in corpus}, []
+    for folder in places.more:
+        for clip in read_corpus(folder, ["train"]):
+            clip = clip if clip.split else replace(clip, split="train")
+            if clip.name in known:
+                raise ValueError(f"{clip.path} and {known[clip.name].path} would be one clip, {clip.name}: rename one of them")
+            known[clip.name] = clip
+            found.append(clip)
+    return found
 
 
 def prepare(places: Places) -> tuple[AudioStore, AudioStore]:
@@ -72,7 +92,7 @@ def prepare(places: Places) -> tuple[AudioStore, AudioStore]:
         add_originals(store, wanted if split == "train" else clips)
         only = {clip.name for clip in wanted} if split == "train" else None
         add_copies(store, clips, plan, places.vocoders, paths, only)
-    further = [clip for folder in places.more for clip in read_corpus(folder, ["train"])]
+    further = further_clips(places, wanted)
     add_originals(train, further)
     add_copies(train, further, MORE_PLAN, places.vocoders, paths)
     add_codings(train)

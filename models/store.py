@@ -29,6 +29,7 @@ class Entry:
     coding: str  # speech codec it went through, "" for none
     offset: int  # samples from the start of the file
     length: int  # samples
+    octets: int = 0  # size of the file it was read from, by which another corpus of the same names is known; 0: not kept
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -62,6 +63,9 @@ class AudioStore:
                 entries.append(entry)
         return entries
 
+    def __str__(self) -> str:
+        return str(self._samples_path)
+
     def __contains__(self, key: tuple[str, str, str]) -> bool:
         return key in self._keys
 
@@ -77,10 +81,10 @@ class AudioStore:
         self._samples.close()
         self._index.close()
 
-    def add(self, samples: NDArray[np.int16], **fields: str) -> Entry:
+    def add(self, samples: NDArray[np.int16], octets: int = 0, /, **fields: str) -> Entry:
         """Append int16 [n] at 8 kHz; `fields` are Entry's texts. Only inside `with`."""
         self._samples.seek(0, 2)
-        entry = Entry(offset=self._samples.tell() // 2, length=len(samples), **fields)
+        entry = Entry(offset=self._samples.tell() // 2, length=len(samples), octets=octets, **fields)
         self._samples.write(samples.astype("<i2", copy=False).tobytes())
         self._samples.flush()
         self._index.write(json.dumps(asdict(entry), ensure_ascii=False) + "\n")

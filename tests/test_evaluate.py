@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import resource
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -56,6 +58,30 @@ def test_figures_by_length_call_and_source(capsys: pytest.CaptureFixture[str], c
     assert found["false alarms"]["whole"]["hours"] == pytest.approx(8 * 3 / 3600, rel=0.6)  # of 24 s, what is speech
     assert found["subgroups"]["language"]["groups"]["en"]["clips"] == 8
     assert set(found["at the shipped threshold"]["whole"]) == {"false positives", "caught"}
+
+
+def test_a_call_of_many_clips_needs_no_more_open_files_than_another(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    speech = decode_mu_law(mu_law(SAMPLES[0].path))
+    rows = []
+    for number in range(140):
+        write_wav(tmp_path / f"{number}.wav", [speech[number * 100 : number * 100 + 2000]], 8000)
+        rows.append([f"{number}.wav", "eval", "bonafide", "a", "0.25"])
+    (tmp_path / "broken.wav").write_bytes(b"RIFF")
+    rows.append(["broken.wav", "eval", "bonafide", "a", "0.25"])
+    with (tmp_path / "manifest.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["path", "split", "label", "speaker", "duration_s"], *rows])
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 100, limits[1]))
+    try:
+        assert cli.main(["evaluate", "--corpus", str(tmp_path), "--split", "eval", "--codec", "pcmu", "--json"]) == 0
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    out = capsys.readouterr()
+    found = json.loads(out.out)["conditions"]["G.711 mu-law"]
+    assert found["false alarms"]["30 s call"]["trials"] == 1
+    assert found["false alarms"]["whole"]["trials"] == 140
+    assert out.err.count("skipped: ") == 1
+    assert "broken.wav" in out.err
 
 
 def test_calls_join_one_voice_and_drop_what_is_left() -> None:

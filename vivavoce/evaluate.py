@@ -60,7 +60,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.every < 1:
         raise ValueError(f"--every {args.every} must be at least 1")
-    rows = _rows(args.corpus, args.split)[: args.limit : args.every]
+    rows = _readable(_rows(args.corpus, args.split)[: args.limit : args.every], args.corpus)
     settings = load_settings(None, os.environ, [f"model.path={args.model}"] if args.model else [])
     model = service_model.load(settings)
     if args.collapse:
@@ -145,6 +145,21 @@ def _rows(corpus: Path, split: str) -> list[dict[str, str]]:
     return rows
 
 
+def _readable(rows: list[dict[str, str]], corpus: Path) -> list[dict[str, str]]:
+    """The rows whose audio can be opened; the others are named on stderr."""
+    found = []
+    for row in rows:
+        try:
+            legs_of(corpus / row["path"])
+        except AudioError as error:
+            print(f"skipped: {error}", file=sys.stderr)
+        else:
+            found.append(row)
+    if rows and not found:
+        raise ValueError(f"{corpus}: no clip can be read")
+    return found
+
+
 def joined(rows: Iterable[dict[str, str]], seconds: int, *, voice: bool = False) -> list[list[dict[str, str]]]:
     """Clips of one person, or of one generator of one repository (and, with `voice`, with one speaker's voice).
 
@@ -176,11 +191,7 @@ def _score(
 
     def jobs() -> Iterator[Job]:
         for index, (_, rows) in enumerate(trials):
-            try:
-                parts = [legs_of(corpus / row["path"])[0][2] for row in rows]
-            except AudioError as error:
-                tqdm.write(f"skipped: {error}", file=sys.stderr)
-                continue
+            parts = (legs_of(corpus / row["path"])[0][2] for row in rows)  # opened one by one: a call may have dozens
             coded = through_codec(one_after_another(parts), codec)
             info = CallInfo(str(index), "caller", "recording")
             watches[index] = Watch()

@@ -119,6 +119,13 @@ def test_a_key_tells_clips_with_the_same_stem_apart() -> None:
     assert one.name == "dev/spoof/a/1" != other.name
 
 
+def test_files_of_one_name_in_two_folders_are_two_clips(tmp_path: Path) -> None:
+    manifest = tmp_path / "m.csv"
+    manifest.write_text("path,label,split\na/1.wav,spoof,dev\nb/1.wav,spoof,dev\nb/2.wav,spoof,dev\n/c/1.wav,bonafide,dev\n")
+    names = [clip.name for clip in read_manifest(manifest)]
+    assert names == ["dev/spoof/a/1.wav", "dev/spoof/b/1.wav", "dev/spoof/2", "dev/bonafide/1"]
+
+
 def test_duration_comes_from_the_header(tmp_path: Path) -> None:
     path = write_wav(tmp_path / "x.wav", np.zeros(4000, dtype=np.int16), rate=8000)
     assert read_duration(path) == 0.5

@@ -17,6 +17,7 @@ from models import recipe, report
 from models.calibrate import Recording, Scored, Thresholds
 from models.calibration import Calibration
 from models.copies import CopyPlan
+from models.corpus import Clip
 from models.dataset import BatchConfig, read_noises
 from models.recipe import Places, call_keys
 from models.runtime import load_model
@@ -99,6 +100,35 @@ def test_a_manifest_says_what_is_trained_on(corpus: Path, tmp_path: Path, monkey
     part.write_text("path,split,label\nstranger.wav,train,spoof\n")
     with pytest.raises(ValueError, match="train/spoof/stranger is not in train of"):
         recipe.train_clips(chosen)
+
+
+def test_a_corpus_without_splits_is_not_trained_on(tmp_path: Path) -> None:
+    (tmp_path / "manifest.csv").write_text("path,split,label\na.wav,train,spoof\nb.wav,,bonafide\n")
+    with pytest.raises(ValueError, match=r"b\.wav has no split in manifest\.csv"):
+        recipe.train_clips(Places(tmp_path, None, tmp_path, tmp_path, tmp_path / "m.onnx"))
+
+
+def test_further_speech_needs_no_split_but_a_name_of_its_own(corpus: Path, tmp_path: Path) -> None:
+    for folder, name in (("a", "more"), ("b", "train0")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "manifest.csv").write_text(f"path,label\n{name}.wav,bonafide\n")
+    places = Places(corpus, None, tmp_path, tmp_path, tmp_path / "m.onnx", more=(tmp_path / "a",))
+    clips = recipe.train_clips(places)
+    assert [clip.name for clip in recipe.further_clips(places, clips)] == ["train/bonafide/more"]
+    with pytest.raises(ValueError, match=r"b/train0\.wav and .*train0\.wav would be one clip, train/bonafide/train0"):
+        recipe.further_clips(replace(places, more=(tmp_path / "a", tmp_path / "b")), clips)
+
+
+def test_another_corpus_of_the_same_names_is_not_served_from_the_cache(tmp_path: Path) -> None:
+    stores = AudioStore(tmp_path / "cache/train")
+    path = write_wav(tmp_path / "a.wav", voice(1.0))
+    recipe.add_originals(stores, [Clip(path, "bonafide", "train")])
+    assert AudioStore(tmp_path / "cache/train").entries[0].octets == path.stat().st_size
+    recipe.add_originals(AudioStore(tmp_path / "cache/train"), [Clip(path, "bonafide", "train")])
+    (tmp_path / "other").mkdir()
+    other = Clip(write_wav(tmp_path / "other/a.wav", voice(1.5)), "bonafide", "train")
+    with pytest.raises(ValueError, match=r"train\.i16 holds another train/bonafide/a than .*other/a\.wav"):
+        recipe.add_originals(AudioStore(tmp_path / "cache/train"), [other])
 
 
 def test_a_part_is_copied_as_it_is_in_the_whole(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
