@@ -47,6 +47,8 @@ MEASURABLE = ("measured", "weak", "not measurable")
 VOICE_CHANGING = frozenset(
     {"whisper", "sing", "high-pitch", "low-pitch", "hold-nose", "cup-mouth", "cough-whistle", "clap", "crosstalk"}
 )
+# Nor by pitch where the task is one of pitch or loudness, raises it at the end, or has music beside the voice.
+PITCH_KEEPING = frozenset({"static-mouth", "foreign-words", "accent", "read-quickly", "read-slowly"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,11 @@ class Challenge:
     def keeps_voice(self) -> bool:
         """Whether a caller who does the task can be recognised by the voice."""
         return self.key not in VOICE_CHANGING
+
+    @property
+    def keeps_pitch(self) -> bool:
+        """Whether a caller who does the task speaks at the usual pitch."""
+        return self.key in PITCH_KEEPING
 
     def carried_by(self, line: Line) -> bool:
         """Whether `line` lets the cues of this challenge through."""

@@ -153,6 +153,21 @@ def test_the_recogniser_is_asked_about_the_drawn_words() -> None:
     assert found.compliance == 0.8
 
 
+@pytest.mark.parametrize(
+    ("key", "least", "most"), [("foreign-words", -1.1, -0.9), ("read-slowly", -1.1, -0.9), ("emotions", 1.0, 1.0)]
+)
+def test_a_voice_of_another_pitch_is_another_one_where_the_task_is_none_of_pitch(key: str, least: float, most: float) -> None:
+    """As a converter's that is switched off for the task. Where pitch cannot be measured, its colour alone is asked."""
+    pytest.importorskip("swift_f0", reason="measuring needs the extra 'examine'")
+    judges = Judges((), same=lambda before: lambda after: 1.0)
+    assert judges.judge(question(key), answer(voice(seed=2)), PHONE).identity == 1.0
+    found = judges.judge(question(key), answer(voice(seed=2, hz=170.0)), PHONE).identity
+    assert found is not None
+    assert least <= found <= most
+    unmeasured = Judges((), same=lambda before: lambda after: 1.0, measuring=False)
+    assert unmeasured.judge(question(key), answer(voice(seed=2, hz=170.0)), PHONE).identity == 1.0
+
+
 def test_the_room_s_noise_is_nobody_s_answer_but_a_soft_one_to_a_soft_task_is() -> None:
     judges = Judges([Ear(Detector(-3.0), EXACT)], same=lambda before: lambda after: -4.0, measuring=False)
     soft = voice(seed=2) // 6  # 15.6 dB down

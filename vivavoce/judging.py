@@ -20,6 +20,7 @@ from challenges.answer import Answer
 from challenges.catalogue import CATALOGUE, Line
 from challenges.content import Question
 from challenges.fusion import DONE_TASK, FAILED_TASK, Judgement
+from challenges.tones import same_voice_llr
 from challenges.track import sounding_s
 from challenges.verifiers import MIN_ACTIVE_S, RELATIVE, Compliance, verify
 from challenges.words import Heard
@@ -36,6 +37,7 @@ SPEECH_BELOW_DB = 30.0  # a chunk so far below the loudest says nothing about a 
 LOST_SHARE = 0.3  # an answer that lost more than this cannot be judged
 NOBODY_DB = 10.0  # an answer so far below the caller's own speech is the room, or somebody in it
 ROOM_DB = 12.0  # what a room's own noise rises over the pauses of speech
+PITCHED_S = 5.0  # of an answer whose pitch is wanted for nothing but whose voice it is
 MAY_BE_SOFT = frozenset({"whisper", "speak-softly", "cough-whistle", "clap"})
 TELLING = ("whisper", "sing")  # done when something else was asked: plain speech is never taken for either
 SURE = 0.9  # compliance with one of them
@@ -101,6 +103,15 @@ class Taken:
     @property
     def before(self) -> Measures | None:
         return self._before.measures
+
+    @cached_property
+    def pitch_llr(self) -> float:
+        """What the pitch says against the answer's voice being the one before; of its first seconds, if no more is known."""
+        from challenges.measures import measure
+
+        known = "answer" in self.__dict__
+        found = self.answer if known else measure(self._answer.samples[: round(PITCHED_S * 8000)])
+        return same_voice_llr(found.tones, self.before.tones) if found is not None and self.before is not None else 0.0
 
     @property
     def tone(self) -> bool:
@@ -182,7 +193,7 @@ class Judges:
         reasons = ("line-limited",) if compliance.reason == "line-limited" else ()
         if compliance.score is None and not reasons:
             reasons = ("cannot-tell",)
-        realism, identity = self._answer_realism(question, answer.samples), _identity(question, answer, before)
+        realism, identity = self._answer_realism(question, answer.samples), self._identity(question, answer, taken, before)
         failed = compliance.score is not None and undone  # else it may be the very task that was asked
         another = failed and any(self._done(other, taken, line, SURE) for other in _others(question)) and not taken.tone
         return Judgement(compliance.score, realism, before.evidence, identity, reasons, another)
@@ -210,6 +221,16 @@ class Judges:
             return None
         return min(heard) + (WHISPER_REALISM if question.challenge.key == "whisper" else 0.0)
 
+    def _identity(self, question: Question, answer: Answer, taken: Taken, before: Before) -> float | None:
+        """By colour and pitch, for challenges that leave them: nobody is recognised by whisper, song or falsetto."""
+        challenge = question.challenge
+        if not challenge.keeps_voice or before.likeness is None:
+            return None
+        colour = before.likeness(answer.samples)
+        if colour is None or not (self.measuring and challenge.keeps_pitch):
+            return colour
+        return colour + taken.pitch_llr
+
     def _heard(self, samples: Samples, question: Question) -> Heard | None:
         """What was read of the drawn words, where that is asked for: it costs more than all the rest."""
         challenge = question.challenge
@@ -223,13 +244,6 @@ UNLIKE_SPEECH = frozenset({"bursts", "melody"})  # claps and song: the detector 
 
 
 NOTHING = Judgement(None, None, None, None, ("cannot-tell",))
-
-
-def _identity(question: Question, answer: Answer, before: Before) -> float | None:
-    """Only for challenges that leave the voice its colour: nobody is recognised by whisper, song or falsetto."""
-    if not question.challenge.keeps_voice or before.likeness is None:
-        return None
-    return before.likeness(answer.samples)
 
 
 def _unheard(samples: Samples) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from challenges.tones import MOST_ST, STEPS, edge, histogram, low_shift_st, shift_st
+from challenges.tones import LEAST_LLR, MOST_ST, STEPS, edge, histogram, low_shift_st, same_voice_llr, shift_st
 
 
 def tones(hz: float, count: int = 100, spread_st: float = 1.5, seed: int = 0) -> np.ndarray:
@@ -50,6 +50,21 @@ def test_falsetto_two_octaves_up_is_a_high_voice_and_no_noise() -> None:
     now = shares(tones(120.0 * 2 ** (25 / 12), 80, seed=1), tones(125.0, 20, seed=2))
     assert shift_st(now, BEFORE) == MOST_ST
     assert low_shift_st(shares(tones(480.0, seed=1)), BEFORE) == MOST_ST
+
+
+@pytest.mark.parametrize(
+    ("semitones", "least", "most"), [(0.0, 0.0, 0.0), (0.8, -0.2, 0.0), (3.0, -2.0, -0.8), (-9.0, -2.0, -2.0)]
+)
+def test_a_voice_on_other_tones_is_less_likely_the_same(semitones: float, least: float, most: float) -> None:
+    now = shares(tones(120.0 * 2 ** (semitones / 12), 200, seed=1))
+    assert least <= same_voice_llr(now, BEFORE) <= most
+
+
+def test_one_measure_of_two_that_noise_moved_says_nothing_against_a_voice() -> None:
+    now = shares(tones(120.0, 70, seed=1), tones(62.0, 30, seed=2))  # half an octave's worth of noise below
+    assert min(abs(shift_st(now, BEFORE)), 2.0) < 1.0 < abs(low_shift_st(now, BEFORE))
+    assert same_voice_llr(now, BEFORE) == 0.0
+    assert same_voice_llr((), BEFORE) == 0.0 > LEAST_LLR
 
 
 def test_no_voice_has_moved_nowhere() -> None:
