@@ -23,6 +23,8 @@ FLOOR_CHUNKS = 64  # how many chunks back the line's noise is taken from: 10 s
 STANDS_OUT_DB = 7.0  # above that noise
 SPEECH_OUT_DB = 4.0  # the same of what a voice activity detector calls speech: it calls a car and a crowd so too
 BELOW_VOICE_DB = 10.0  # noise is taken to lie so far below the caller's own voice at least: speech without a pause is no noise
+BARGE_BELOW_DB = 6.0  # who answers over the prompt is hardly softer than before it: noise is, also where it stands out
+BARGE_WITHIN = 1.5  # times `barge_s`: so long may the sound of an early answer take, pauses within words and all
 INAUDIBLE_DB = 30.0  # -60 dBFS: what stands out of a muted or gated line's digital silence need not be sound
 ECHO_BLOCKS = 40  # the last 0.8 s are compared
 ECHO_LAGS = (-10, 40)  # blocks: an echo comes back within 0.8 s; clocks may differ by 0.2 s
@@ -36,7 +38,7 @@ class ListenerConfig:
 
     begin_s: float = 8.0  # a caller who has not begun by then has not answered
     pause_s: float = 1.3  # of quiet after an answer: it is over
-    barge_s: float = 0.6  # of sound during the prompt that is not its echo: an early answer
+    barge_s: float = 0.6  # of sound during the prompt that is a voice's and not its echo: an early answer
     echo_tail_s: float = 0.3  # after the prompt's end, for the way to the caller and back
     before_s: float = 8.0  # of plain speech kept for comparison: 64 kB a call
 
@@ -117,7 +119,7 @@ class Listener:
     def barged_in(self) -> bool:
         """Somebody is answering over the prompt."""
         need = max(1, round(self._config.barge_s / self._chunk_s))
-        return self._mode == "prompt" and len(self._loud) >= need and all(self._loud[-need:])
+        return self._mode == "prompt" and sum(self._loud[-round(BARGE_WITHIN * need) :]) >= need
 
     @property
     def begun(self) -> bool:
@@ -192,11 +194,19 @@ class Listener:
     def _stands_out(self, chunk: Chunk) -> bool:
         level = level_of(chunk.samples)
         self._levels.append(level)
-        speech = chunk.speech_s > 0.3 * self._chunk_s
+        speech, floor = chunk.speech_s > 0.3 * self._chunk_s, float(np.percentile(self._levels, 15))
+        if self._mode == "prompt":
+            return self._cuts_in(level, speech, floor)
         if self._voice is None:  # nothing was heard before: any speech is an answer
-            return speech or level > max(float(np.percentile(self._levels, 15)) + STANDS_OUT_DB, INAUDIBLE_DB)
-        floor = min(float(np.percentile(self._levels, 15)), self._voice - BELOW_VOICE_DB)
+            return speech or level > max(floor + STANDS_OUT_DB, INAUDIBLE_DB)
+        floor = min(floor, self._voice - BELOW_VOICE_DB)
         return level > max(floor + (SPEECH_OUT_DB if speech else STANDS_OUT_DB), INAUDIBLE_DB)
+
+    def _cuts_in(self, level: float, speech: bool, floor: float) -> bool:
+        """Whether this may be an answer to a prompt that is still playing. A door, a car or a crowd must not cut it off:
+        the caller would be asked to do what was never said to the end. Nobody heard before: speech that stands out."""
+        least = max(floor + STANDS_OUT_DB, INAUDIBLE_DB)
+        return level > least and (speech if self._voice is None else level > self._voice - BARGE_BELOW_DB)
 
     def _is_echo(self) -> bool:
         """Also while there is too little to tell by: an answer that early is none."""

@@ -102,6 +102,42 @@ def test_the_noise_of_a_line_that_was_muted_is_neither_an_early_answer_nor_an_an
     assert not listener.begun
 
 
+@pytest.mark.parametrize("speech", [True, False])
+def test_a_room_that_grows_louder_does_not_cut_the_prompt_off(speech: bool) -> None:
+    """A lorry, or people talking: it stands out from the line, and a voice activity detector may call it speech."""
+    listener = prompted()
+    for _ in range(12):
+        listener.receive_chunk(chunk(630, speech=speech))  # 10 dB below the caller
+    assert not listener.barged_in
+
+
+def test_who_answers_over_the_prompt_is_heard_pauses_within_words_and_all() -> None:
+    listener = prompted()
+    for level in (1800, 1500, 40, 1700):
+        listener.receive_chunk(chunk(level, speech=level > 40))
+        assert not listener.barged_in
+    listener.receive_chunk(chunk(1900, speech=True))
+    assert listener.barged_in
+    listener.begin_answer()
+    assert listener.answer().early
+    short = prompted()
+    for level in (1800, 1800, 1800, 40, 40, 40, 1800, 40):  # yes? ... yes
+        short.receive_chunk(chunk(level, speech=True))
+        assert not short.barged_in
+
+
+@pytest.mark.parametrize(("level", "speech", "heard"), [(60, True, True), (60, False, False), (28, True, False)])
+def test_of_somebody_never_heard_before_speech_that_stands_out_is_an_early_answer(
+    level: float, speech: bool, heard: bool
+) -> None:
+    listener = Listener(ListenerConfig(), CHUNK_S)
+    listener.begin_prompt()
+    listener.expect_echo(np.zeros(8000, np.int16))
+    for now in [20.0] * 12 + [level] * 6:
+        listener.receive_chunk(chunk(now, speech=speech and now == level))
+    assert listener.barged_in == heard
+
+
 @settings(deadline=None)
 @given(st.integers(1, 32767), st.integers(0, 2**31))
 def test_what_is_kept_small_comes_back_close(peak: int, seed: int) -> None:
