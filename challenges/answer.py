@@ -23,6 +23,7 @@ FLOOR_CHUNKS = 64  # how many chunks back the line's noise is taken from: 10 s
 STANDS_OUT_DB = 7.0  # above that noise
 SPEECH_OUT_DB = 4.0  # the same of what a voice activity detector calls speech: it calls a car and a crowd so too
 BELOW_VOICE_DB = 10.0  # noise is taken to lie so far below the caller's own voice at least: speech without a pause is no noise
+SOFT_DB = 10.0  # below the caller's own voice: an answer to a task that is not soft does not begin so, and is not judged so
 BARGE_BELOW_DB = 6.0  # who answers over the prompt is hardly softer than before it: noise is, also where it stands out
 BARGE_WITHIN = 1.5  # times `barge_s`: so long may the sound of an early answer take, pauses within words and all
 INAUDIBLE_DB = 30.0  # -60 dBFS: what stands out of a muted or gated line's digital silence need not be sound
@@ -75,6 +76,7 @@ class Listener:
         self._since = 0  # blocks heard since it began
         self._heard: deque[float] = deque(maxlen=ECHO_BLOCKS)
         self._early = False
+        self._soft = True  # the answer may be far softer than the caller's own speech
 
     # --- in -------------------------------------------------------------------------------------------------------
 
@@ -98,9 +100,10 @@ class Listener:
         self._prompt = np.concatenate([quiet, envelope(prompt)])
         self._since = 0
 
-    def begin_answer(self) -> None:
-        """The caller's turn. What was said over the prompt already belongs to the answer."""
-        self._early = self.barged_in
+    def begin_answer(self, soft: bool = True) -> None:
+        """The caller's turn. What was said over the prompt already belongs to the answer. Unless it may be `soft`, what is
+        far below the caller's own voice is the room, in which nobody has begun to answer yet."""
+        self._early, self._soft = self.barged_in, soft
         if self._early:
             self._prompt = np.zeros(0)  # it is cut off, and the voice has been told from it
         else:
@@ -200,7 +203,8 @@ class Listener:
         if self._voice is None:  # nothing was heard before: any speech is an answer
             return speech or level > max(floor + STANDS_OUT_DB, INAUDIBLE_DB)
         floor = min(floor, self._voice - BELOW_VOICE_DB)
-        return level > max(floor + (SPEECH_OUT_DB if speech else STANDS_OUT_DB), INAUDIBLE_DB)
+        begins = self._voice - SOFT_DB if not self._soft and sum(self._loud) < 2 else INAUDIBLE_DB
+        return level > max(floor + (SPEECH_OUT_DB if speech else STANDS_OUT_DB), INAUDIBLE_DB, begins)
 
     def _cuts_in(self, level: float, speech: bool, floor: float) -> bool:
         """Whether this may be an answer to a prompt that is still playing. A door, a car or a crowd must not cut it off:

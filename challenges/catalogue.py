@@ -49,6 +49,7 @@ VOICE_CHANGING = frozenset(
 )
 # Nor by pitch where the task is one of pitch or loudness, raises it at the end, or has music beside the voice.
 PITCH_KEEPING = frozenset({"static-mouth", "foreign-words", "accent", "read-quickly", "read-slowly"})
+SOFT = frozenset({"whisper", "speak-softly", "cough-whistle", "clap"})  # done far below the caller's usual voice
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,11 @@ class Challenge:
     def keeps_pitch(self) -> bool:
         """Whether a caller who does the task speaks at the usual pitch."""
         return self.key in PITCH_KEEPING
+
+    @property
+    def may_be_soft(self) -> bool:
+        """Whether the task done may be far softer than the caller's plain speech."""
+        return self.key in SOFT
 
     def carried_by(self, line: Line) -> bool:
         """Whether `line` lets the cues of this challenge through."""

@@ -242,7 +242,7 @@ class Examination:
             self._steps.append(Play(self.question))
 
     def _to_answer(self, now: float) -> None:
-        self._listener.begin_answer()
+        self._listener.begin_answer(soft=self.question is None or self.question.challenge.may_be_soft)
         self._deadline, self._to_begin = now + self._config.listener.begin_s, True
         self._move(Stage.ANSWERING)
 

@@ -16,7 +16,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from challenges.answer import Answer
+from challenges.answer import SOFT_DB, Answer
 from challenges.catalogue import CATALOGUE, Line
 from challenges.content import Question
 from challenges.fusion import DONE_TASK, FAILED_TASK, Judgement
@@ -35,10 +35,8 @@ log = structlog.get_logger(__name__)
 Samples = NDArray[np.int16]
 SPEECH_BELOW_DB = 30.0  # a chunk so far below the loudest says nothing about a voice
 LOST_SHARE = 0.3  # an answer that lost more than this cannot be judged
-NOBODY_DB = 10.0  # an answer so far below the caller's own speech is the room, or somebody in it
 ROOM_DB = 12.0  # what a room's own noise rises over the pauses of speech
 PITCHED_S = 5.0  # of an answer whose pitch is wanted for nothing but whose voice it is
-MAY_BE_SOFT = frozenset({"whisper", "speak-softly", "cough-whistle", "clap"})
 TELLING = ("whisper", "sing")  # done when something else was asked: plain speech is never taken for either
 SURE = 0.9  # compliance with one of them
 TONE_ST = 0.4  # semitones from low to high: tones of lines have 0.1 to 0.2, a held vowel 0.5 and more, song 0.7
@@ -178,8 +176,8 @@ class Judges:
         """
         if len(answer.samples) and answer.lost_s > LOST_SHARE * answer.seconds:
             return NOTHING
-        soft = loudness(answer.before) - loudness(answer.samples) > NOBODY_DB
-        if soft and (question.challenge.key not in MAY_BE_SOFT or _of_the_room(answer)):
+        soft = loudness(answer.before) - loudness(answer.samples) > SOFT_DB  # the room, or somebody in it
+        if soft and (not question.challenge.may_be_soft or _of_the_room(answer)):
             return NOTHING
         before = before or self.before(answer.before)
         taken = Taken(answer, before)

@@ -111,6 +111,22 @@ def test_a_room_that_grows_louder_does_not_cut_the_prompt_off(speech: bool) -> N
     assert not listener.barged_in
 
 
+def test_the_room_does_not_begin_an_answer_that_cannot_be_soft() -> None:
+    """Who takes four seconds to begin is heard all the same, and from the first word on."""
+    for soft in (False, True):
+        listener = prompted()
+        listener.begin_answer(soft=soft)
+        for level in [500] * 10 + [20] * 10:  # 12 dB below the caller: a lorry goes by
+            listener.receive_chunk(chunk(level, speech=level > 20))
+        assert listener.begun == listener.answered((2.0, 12.0)) == soft
+        if soft:
+            continue
+        for level in [1500, 1800] + [600] * 10 + [20] * 9:
+            listener.receive_chunk(chunk(level, speech=level > 20))
+        assert listener.answered((2.0, 12.0))
+        assert listener.answer().seconds == pytest.approx((2 + 12 + 9) * CHUNK_S)
+
+
 def test_who_answers_over_the_prompt_is_heard_pauses_within_words_and_all() -> None:
     listener = prompted()
     for level in (1800, 1500, 40, 1700):
