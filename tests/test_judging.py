@@ -168,6 +168,37 @@ def test_a_voice_of_another_pitch_is_another_one_where_the_task_is_none_of_pitch
     assert unmeasured.judge(question(key), answer(voice(seed=2, hz=170.0)), PHONE).identity == 1.0
 
 
+def test_music_on_hold_is_nobody_and_not_somebody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor who was there before, nor somebody who sings."""
+    done = {"sing"}
+    monkeypatch.setattr(judging, "verify", lambda asked, *_: Compliance(0.95 if asked.challenge.key in done else 0.1))
+    monkeypatch.setattr(Taken, "answer", None)
+    for voices, likeness in ((0.1, -4.0), (0.1, 4.0), (0.9, -4.0)):
+        ear = Ear(Detector(-3.0, [voices]), EXACT, voice=0.5)
+        judges = Judges([ear], same=lambda _, likeness=likeness: lambda after: likeness)
+        found = judges.judge(question("emotions"), answer(voice(seed=2)), PHONE)
+        heard = voices > 0.5
+        assert (found.realism is None, found.identity) == (not heard, likeness if heard else None)
+        assert found.another_task == heard
+
+
+def test_who_is_heard_after_music_on_hold_is_nobody_else() -> None:
+    class Waits(Detector):
+        """Hears no voice in what is given first: the speech before the question is asked about before the answer."""
+
+        def judge(self, audio: np.ndarray, state: Any) -> tuple[np.ndarray, np.ndarray | None, Any]:
+            scores, _, state = super().judge(audio, state)
+            return scores, np.array([[1.0, 1.0, 1.0, 0.1 if self.chunks <= before else 0.9]]), state
+
+    said = answer(voice(seed=2))
+    before = len(said.before) // Detector.chunk_samples
+    judges = Judges([Ear(Waits(-3.0), EXACT, voice=0.5)], same=lambda _: lambda after: -4.0, measuring=False)
+    known = judges.before(said.before)
+    known.measure(pitch=False)
+    found = judges.judge(question("foreign-words"), said, PHONE, (), known)
+    assert (found.realism, found.baseline, found.identity) == (pytest.approx(-3.0), None, None)
+
+
 def test_the_room_s_noise_is_nobody_s_answer_but_a_soft_one_to_a_soft_task_is() -> None:
     judges = Judges([Ear(Detector(-3.0), EXACT)], same=lambda before: lambda after: -4.0, measuring=False)
     soft = voice(seed=2) // 6  # 15.6 dB down
