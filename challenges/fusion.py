@@ -74,9 +74,11 @@ def weigh(judgement: Judgement, *, early: bool = False, undone: int = 0) -> Weig
 
 
 def _passed(judgement: Judgement, llr: float) -> bool:
-    """Where the task cannot be measured, the right voice that sounds alive has to do."""
-    done = llr >= -STILL_PASSED if judgement.compliance is None else judgement.compliance >= DONE_TASK
-    return done and llr >= STILL_PASSED
+    """Where nobody can tell whether the task was done, the right voice that sounds alive has to do."""
+    if _undone(judgement):
+        return False
+    done = judgement.compliance is not None and judgement.compliance >= DONE_TASK
+    return llr >= (STILL_PASSED if done else -STILL_PASSED)
 
 
 def _reasons(judgement: Judgement) -> tuple[str, ...]:

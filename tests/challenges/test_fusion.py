@@ -63,7 +63,10 @@ def test_how_the_caller_sounded_before_counts_with_an_answer_and_not_without() -
     ("judged", "passed"),
     [
         (Judgement(0.9, None, None, None), True),
-        (Judgement(0.5, 2.0, 0.0, 2.0), False),  # half done
+        (Judgement(0.5, 2.0, 0.0, 2.0), True),  # perhaps done: the voice from before and alive decides
+        (Judgement(0.5, 2.0, 0.0, None), False),  # alive, but whose voice?
+        (Judgement(0.5, 0.5, 0.0, 2.0), False),  # neither task nor sound says enough
+        (Judgement(0.3, 3.0, 2.0, 3.0), False),  # not done
         (Judgement(0.9, None, None, -3.0), False),  # by another voice
         (Judgement(0.9, -3.0, 0.0, None), False),  # and sounds made
         (Judgement(None, 2.0, 0.0, 2.0), True),  # not measurable, but the voice from before and alive
