@@ -37,7 +37,6 @@ class Signal(StrEnum):
     EXAMINED = "examined"  # an answer was judged, or the operator decided
 
 
-AGAINST_VOICE = frozenset({"distortion", "identity-drift", "another-task"})  # reasons of an answer that speak of its sound
 _VERDICTS = frozenset({Verdict.LISTENING, Verdict.UNCERTAIN, Verdict.DEEPFAKE_LIKELY, Verdict.HUMAN_LIKELY})
 _UNKNOWN = frozenset({Verdict.UNKNOWN})
 
@@ -162,11 +161,7 @@ class Call:
         if self.ended:
             return
         self._examined = tuple(dict.fromkeys((*self._examined, *reasons)))
-        if verdict is None:
-            unwilling = AGAINST_VOICE.isdisjoint(reasons)
-            target = self._policy.examine(llr, passed, unwilling=unwilling)
-        else:
-            target = self._policy.set_by_hand(verdict)
+        target = self._policy.examine(llr, passed) if verdict is None else self._policy.set_by_hand(verdict)
         before = self.state
         if not self._reason and target is not Verdict.LISTENING:  # a failure or missing audio must be over first
             self._move(Signal.EXAMINED, target)

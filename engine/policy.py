@@ -48,7 +48,7 @@ class PolicyConfig:
     agreeing_chunks: int = 2
     min_speech_s: float = 2.0
     forget_s: float = 20.0  # speech seconds after which a score counts 1/e
-    examined_share: float = 0.75  # of `deepfake_llr`: from the second examined answer on so much suffices
+    examined_share: float = 1.25  # of `deepfake_llr`: once an answer counts, so much is needed: answers of one caller err alike
     prior: float = 0.5  # assumed share of synthetic callers, for `probability` only
 
 
@@ -109,7 +109,7 @@ class Policy:
     """The verdict over a call's speech. Holds only the running score and how long the evidence has agreed."""
 
     __slots__ = (
-        "_agreeing", "_answers", "_by_hand", "_doubted", "_examined", "_leaning", "_running", "_unvoiced_s", "_voiced_s",
+        "_agreeing", "_answered", "_by_hand", "_doubted", "_examined", "_leaning", "_running", "_unvoiced_s", "_voiced_s",
         "config", "llr", "verdict",
     )  # fmt: skip
 
@@ -121,7 +121,7 @@ class Policy:
         self._leaning = Verdict.UNCERTAIN
         self._agreeing = 0
         self._examined = 0.0  # evidence of the examination, added to the sound's
-        self._answers = 0  # that were evidence
+        self._answered = False  # an answer was evidence
         self._doubted = False  # asked, and what was asked was not done
         self._by_hand: Verdict | None = None  # an operator's word stands whatever is heard
         self._voiced_s = 0.0  # of what was taken for speech lately, the voices
@@ -162,15 +162,14 @@ class Policy:
         """A chunk was taken for speech and holds no voice: no evidence, and a reason to distrust what seemed to be some."""
         self._remember(unvoiced_s=speech_s)
 
-    def examine(self, llr: float, passed: bool = True, *, unwilling: bool = False) -> Verdict:
+    def examine(self, llr: float, passed: bool = True) -> Verdict:
         """Add an examined answer's evidence; it needs no second chunk to agree, but speech enough for a verdict.
 
         An answer that says nothing, 0, leaves the verdict to what is heard. Whoever was asked and did not pass is not
-        cleared by sound before another question is passed. `unwilling`: neither its sound nor its voice was doubted, and
-        that a task was not done is no reason to accuse on less.
+        cleared by sound before another question is passed.
         """
         self._examined += llr
-        self._answers += llr != 0.0 and not unwilling
+        self._answered |= llr != 0.0
         self._doubted = not passed
         self.llr = (self.llr or 0.0) + llr
         if (llr or not passed) and self._by_hand is None and self.enough:
@@ -202,7 +201,7 @@ class Policy:
         c = self.config
         slack_fake = c.margin if self.verdict is Verdict.DEEPFAKE_LIKELY else 0.0
         slack_human = c.margin if self.verdict is Verdict.HUMAN_LIKELY else 0.0
-        share = c.examined_share if self._answers >= 2 else 1.0
+        share = c.examined_share if self._answered else 1.0
         if llr <= share * c.deepfake_llr + slack_fake:
             return Verdict.DEEPFAKE_LIKELY
         if llr >= c.human_llr - slack_human and not self._doubted:

@@ -180,22 +180,21 @@ def test_an_answer_is_no_verdict_before_there_is_speech_for_one() -> None:
     assert policy.verdict is Verdict.HUMAN_LIKELY, "the evidence waited for it"
 
 
-def test_two_examined_answers_suffice_for_less_than_sound_alone() -> None:
-    policy = Policy(PolicyConfig(min_speech_s=0.5, deepfake_llr=-2.0, examined_share=0.75))
+def test_once_an_answer_counts_more_is_needed_than_of_sound_alone() -> None:
+    """Answers of one caller err alike: their sum says less than as many of different callers would."""
+    policy = Policy(PolicyConfig(min_speech_s=0.5, deepfake_llr=-2.0, examined_share=1.25))
     for _ in range(20):
         policy.add(-1.0, 0.16)
-    assert policy.examine(-0.6) is Verdict.UNCERTAIN, "one answer alone does not move the line"
-    assert policy.examine(0.0, passed=False) is Verdict.UNCERTAIN, "nor does silence"
-    assert policy.examine(-0.1) is Verdict.DEEPFAKE_LIKELY
+    assert policy.examine(-1.2) is Verdict.UNCERTAIN, "-2.2 would do for a voice that was asked nothing"
+    assert policy.examine(0.0, passed=False) is Verdict.UNCERTAIN, "silence is no evidence"
+    assert policy.examine(-0.3) is Verdict.DEEPFAKE_LIKELY
 
 
-def test_tasks_that_were_not_done_accuse_nobody_on_less() -> None:
-    policy = Policy(PolicyConfig(min_speech_s=0.5, deepfake_llr=-2.0, examined_share=0.75))
+def test_silence_does_not_raise_what_is_needed() -> None:
+    policy = Policy(PolicyConfig(min_speech_s=0.5, deepfake_llr=-2.0, examined_share=1.25))
     for _ in range(20):
-        policy.add(-0.6, 0.16)
-    assert policy.examine(-0.8, unwilling=True) is Verdict.UNCERTAIN
-    assert policy.examine(-0.5, unwilling=True) is Verdict.UNCERTAIN, "-1.9 would be enough had the sound been doubted"
-    assert policy.examine(-0.2, unwilling=True) is Verdict.DEEPFAKE_LIKELY, "the whole threshold holds for everybody"
+        policy.add(-2.2, 0.16)
+    assert policy.examine(0.0, passed=False) is Verdict.DEEPFAKE_LIKELY
 
 
 def test_sound_without_a_voice_is_no_speech_for_a_verdict() -> None:
