@@ -180,6 +180,9 @@ def test_music_on_hold_is_nobody_and_not_somebody_else(monkeypatch: pytest.Monke
         heard = voices > 0.5
         assert (found.realism is None, found.identity) == (not heard, likeness if heard else None)
         assert found.another_task == heard
+        done = {"whisper"}  # which is hardly a voice
+        assert judges.judge(question("emotions"), answer(voice(seed=2)), PHONE).another_task
+        done = {"sing"}
 
 
 def test_who_is_heard_after_music_on_hold_is_nobody_else() -> None:

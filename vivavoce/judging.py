@@ -192,11 +192,12 @@ class Judges:
         if compliance.score is None and not reasons:
             reasons = ("cannot-tell",)
         realism = self._answer_realism(question, answer.samples)
-        voiced = realism is not None or not self.ears  # music on hold is nobody's voice, not another's, and no song of theirs
+        voiced = realism is not None or not self.ears  # music on hold is nobody's voice, not another's, and nobody's song
         known = before.evidence is not None or not self.ears  # nor were they whom we heard before
         identity = self._identity(question, answer, taken, before) if voiced and known else None
-        failed = voiced and compliance.score is not None and undone  # else it may be the very task that was asked
-        another = failed and any(self._done(other, taken, line, SURE) for other in _others(question)) and not taken.tone
+        failed = compliance.score is not None and undone  # else it may be the very task that was asked
+        others = [other for other in _others(question) if voiced or other.challenge.key != "sing"]
+        another = failed and any(self._done(other, taken, line, SURE) for other in others) and not taken.tone
         return Judgement(compliance.score, realism, before.evidence, identity, reasons, another)
 
     def _compliance(self, question: Question, answer: Answer, taken: Taken, line: Line) -> Compliance:

@@ -112,6 +112,8 @@ async def until(service: Service, call_id: str, *states: str, seconds: float = 1
 
 def spoken_by(caller: Caller, question: Question) -> Samples:
     """The caller's answer; whispers are read, so that who does the task has to whisper the very words."""
+    if caller.name == "late":  # it falls into the next prompt, and a whisper does not cut one off
+        return caller.person.spare[: 3 * RATE]
     spoken = caller.answer(question)
     assert spoken is not None
     if caller.name != "honest" or question.challenge.key != "whisper":
