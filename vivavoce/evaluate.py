@@ -60,7 +60,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.every < 1:
         raise ValueError(f"--every {args.every} must be at least 1")
-    rows = _readable(_rows(args.corpus, args.split)[: args.limit : args.every], args.corpus)
+    rows = _rows(args.corpus, args.split)[: args.limit : args.every]
     settings = load_settings(None, os.environ, [f"model.path={args.model}"] if args.model else [])
     model = service_model.load(settings)
     if args.collapse:
@@ -68,8 +68,9 @@ def run(args: argparse.Namespace) -> int:
     report: dict[str, Any] = {"model": model.version, "split": args.split, "names": NAMES, "conditions": {}}
     scored: list[tuple[str, list[Scored]]] = []
     if args.full or not (args.robustness or args.copies):
+        trials = _trials(_readable(rows, args.corpus))
         for codec in args.codec or ("none", "pcmu"):
-            scored.append((CONDITION_NAMES[codec], _score(_trials(rows), args.corpus, codec, settings, model)))
+            scored.append((CONDITION_NAMES[codec], _score(trials, args.corpus, codec, settings, model)))
             report["conditions"][CONDITION_NAMES[codec]] = figures(scored[-1][1], model.info.deepfake_llr)
     if args.full or args.copies:
         report["copies"] = _copies(rows, args, settings, model)

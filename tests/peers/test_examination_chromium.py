@@ -17,6 +17,7 @@ import redis.asyncio as redis
 
 from challenges.clips import read_clip
 from challenges.content import clip_texts
+from challenges.fusion import ANOTHER_TASK_LLR, BEFORE_LIMIT
 from challenges.languages import load
 from challenges.prompts import PromptPack
 from challenges.words import DISTRACTORS, Recogniser
@@ -147,7 +148,7 @@ def check_judged(told: list[dict[str, Any]], failed: dict[str, Any]) -> None:
     """What was measured is told with the result, moves the call's score, and stays a reason to the call's end."""
     assert failed["compliance"] < 0.35
     assert failed["baseline"] is not None
-    assert failed["llr"] <= -1.0
+    assert failed["llr"] <= ANOTHER_TASK_LLR + BEFORE_LIMIT
     before, after = (r["llr"] for r in told if r["kind"] == "exam" and r["examination"]["state"] in ("judging", "over"))
     assert after < before
     assert told[-1]["kind"] == "end"
