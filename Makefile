@@ -53,8 +53,8 @@ bench: $(VENV)/.serve
 	$(BIN)/vivavoce bench live --calls 1000 --seconds 60
 
 # Five teachers, from the third on with more recording worlds out of Debian's packages, the fourth a student of the first
-# three, the fifth with copies by a vocoder that is trained for it; then the student that ships. Every stage goes on where
-# it was stopped. WORLDS may be a folder that is ready already; EXTRA goes to every training of a detector, OWN to that of
+# three, the fifth with copies by a vocoder that is trained for it; then their student, and what ships: the student gone over
+# telephone lines. Every stage goes on where it was stopped. WORLDS may be a folder that is ready already; EXTRA goes to every training of a detector, OWN to that of
 # the vocoder, INT8 to the int8 form (tests/models/test_weights.py makes all of it in miniature by these).
 CORPUS   ?= ../shared/corpus
 VOCODERS ?= ../shared/vocoders
@@ -67,7 +67,8 @@ weights: $(READY)
 	for n in 3 4; do $(TRAIN) models/recipes/teacher-$$n.toml --more $(WORLDS) --run runs/teacher-$$n || exit 1; done
 	$(BIN)/vivavoce train-vocoder --corpus $(CORPUS) --more $(WORLDS) --run runs/vocoder $(OWN)
 	$(TRAIN) models/recipes/teacher-5.toml --more $(WORLDS) --own-vocoder runs/vocoder --run runs/teacher-5
-	$(TRAIN) models/recipes/student.toml --more $(WORLDS) --own-vocoder runs/vocoder --run runs/student --out models/weights/vivavoce-1.onnx
+	$(TRAIN) models/recipes/student.toml --more $(WORLDS) --own-vocoder runs/vocoder --run runs/student
+	$(TRAIN) models/recipes/telephone.toml --more $(WORLDS) --own-vocoder runs/vocoder --run runs/telephone --out models/weights/vivavoce-1.onnx
 	$(TRAIN) models/recipes/lines.toml --more $(WORLDS) --own-vocoder runs/vocoder --run runs/lines
 	$(TRAIN) models/recipes/copies.toml --more $(WORLDS) --own-vocoder runs/vocoder --run runs/copies
 	$(TRAIN) models/recipes/both.toml --more $(WORLDS) --own-vocoder runs/vocoder --run runs/both

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,10 +44,19 @@ class BatchConfig:
 @dataclass(frozen=True)
 class Batch:
     audio: Samples  # [rows, n] at 8 kHz
+    quiet: Samples  # [rows, n]: the same before any codec or telephone
     bonafide: NDArray[np.float32]  # [rows] 1 person, 0 fake
     speech: NDArray[np.float32]  # [rows, n / 320]: 1 where the clean crop has speech, else 0
     pair: NDArray[np.int64]  # [rows] index of the row's copy partner, or -1
     shared: NDArray[np.bool_]  # [rows] the row's person or fake is of the same repository as its neighbour's
+
+
+class Crop(NamedTuple):
+    """One row of a batch: what came over the line, what went in, where it holds speech."""
+
+    audio: Samples
+    quiet: Samples
+    speech: NDArray[np.float32]
 
 
 class Groups:
@@ -103,7 +113,7 @@ class Sampler:
         """The next batch. `ease` from 1 (every channel clean) to 0 (as configured) lets training begin gently."""
         clean = self._channel.clean + ease * (1 - self._channel.clean)
         lines = replace(self._channel, clean=clean)
-        rows: list[tuple[Samples, NDArray[np.float32], float, int, bool]] = []
+        rows: list[tuple[Crop, float, int, bool]] = []
         size = self._config.rows
         while len(rows) < size:
             kind = rng.random()
@@ -113,19 +123,20 @@ class Sampler:
                 copy = self._draw_copy(real, rng)
                 cuts = self._cut((real, copy), True, lines, rng)
                 for entry, row, partner in zip((real, copy), cuts, (at + 1, at), strict=True):
-                    rows.append((*row, float(entry.label == "bonafide"), partner, True))
+                    rows.append((row, float(entry.label == "bonafide"), partner, True))
             else:
                 pair = self._unlike_pair(kind, rng)
                 shared = pair[0].repo == pair[1].repo
                 for entry, row in zip(pair, self._cut(pair, False, lines, rng), strict=True):
-                    rows.append((*row, float(entry.label == "bonafide"), -1, shared))
+                    rows.append((row, float(entry.label == "bonafide"), -1, shared))
         rows = rows[:size]
         return Batch(
-            audio=np.stack([row[0] for row in rows]),
-            speech=np.stack([row[1] for row in rows]),
-            bonafide=np.array([row[2] for row in rows], dtype=np.float32),
-            pair=np.array([row[3] for row in rows], dtype=np.int64),
-            shared=np.array([row[4] for row in rows], dtype=np.bool_),
+            audio=np.stack([crop.audio for crop, *_ in rows]),
+            quiet=np.stack([crop.quiet for crop, *_ in rows]),
+            speech=np.stack([crop.speech for crop, *_ in rows]),
+            bonafide=np.array([row[1] for row in rows], dtype=np.float32),
+            pair=np.array([row[2] for row in rows], dtype=np.int64),
+            shared=np.array([row[3] for row in rows], dtype=np.bool_),
         )
 
     def _draw_copy(self, real: Entry, rng: np.random.Generator) -> Entry:
@@ -142,7 +153,7 @@ class Sampler:
 
     def _cut(
         self, entries: tuple[Entry, Entry], same_place: bool, lines: ChannelConfig, rng: np.random.Generator
-    ) -> list[tuple[Samples, NDArray[np.float32]]]:
+    ) -> list[Crop]:
         """Both entries cropped and sent through one channel; at the same place when they say the same words."""
         length = int(self._config.crop_s * RATE) // FRAME * FRAME
         channel = draw(lines, rng, len(self._noises), len(self._rooms))
@@ -152,10 +163,15 @@ class Sampler:
         out = []
         for entry in entries:
             chosen = self._coded.get((entry.source, entry.generator), entry) if coded else entry
-            source = cut(self._store.samples(chosen), -(-length * down // up), place if same_place else float(rng.random()))
-            crop = source if up == down else resampled(source, up, down)[:length]
-            out.append((apply(crop, channel, self._noises, self._rooms), speech_frames(crop)))
+            at = place if same_place else float(rng.random())
+            crop, quiet = (self._crop(one, at, length, (up, down)) for one in (chosen, entry))
+            out.append(Crop(apply(crop, channel, self._noises, self._rooms), quiet, speech_frames(crop)))
         return out
+
+    def _crop(self, entry: Entry, place: float, length: int, speed: tuple[int, int]) -> Samples:
+        up, down = speed
+        source = cut(self._store.samples(entry), -(-length * down // up), place)
+        return source if up == down else resampled(source, up, down)[:length]
 
 
 def _shared_repositories(people: list[Entry], fakes: list[Entry]) -> list[tuple[list[Entry], list[Entry]]]:

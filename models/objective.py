@@ -1,12 +1,14 @@
 """What training asks of the scores, and the forward pass that asks it fast.
 
 The loss has three parts: late frames decide rightly, their mean over speech decides rightly, and a real clip scores
-above its own copy, the one contrast that no recording world can explain.
+above its own copy, the one contrast that no recording world can explain. A student may be asked beside that, or instead,
+to score as its teachers do, and to hear on the telephone what its first teacher hears in quiet.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -24,6 +26,8 @@ class LossConfig:
     skip_s: float = 0.8  # frames before this do not count
     clip: float = 0.5  # weight of the loss on the mean score over speech
     pair: float = 0.3  # weight of the loss on real above copy
+    labels: float = 1.0  # weight of all that the labels ask; 0: teachers alone
+    trunk: float = 0.0  # weight of hearing what the first teacher does: frames and embeddings, not scores
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,14 @@ class MaskConfig:
     odds: float = 0.4  # share of rows with a band mask
     bands: int = 14  # widest mask, of 120 bands
     lines: float = 0.0  # share of rows that hear no lines at all, where the model has them: they are quickly learned by heart
+
+
+class Heard(NamedTuple):
+    """What a model makes of crops, from frame to score."""
+
+    frames: Tensor  # [B, T, width] behind the blocks, normalised as the head has them
+    embeddings: Tensor  # [B, T, hidden]
+    views: Tensor  # [B, T, 2]
 
 
 def loss_of(views: Tensor, batch: Batch, config: LossConfig) -> Tensor:
@@ -73,10 +85,34 @@ def frame_weights(speech: Tensor, skip_s: float) -> Tensor:
     return torch.where(at >= skip_s, ramp, torch.zeros_like(ramp)) * (speech + 0.05)
 
 
+def trunk_loss(heard: Heard, taught: Heard, batch: Batch, config: LossConfig) -> Tensor:
+    """Scalar: squared distance of frames and of embeddings to a teacher's, each as a share of how much the teacher's vary.
+
+    It counts from half of `skip_s` on: frames are the same long before they suffice for a decision.
+    """
+    weight = frame_weights(torch.from_numpy(batch.speech).to(heard.views.device), config.skip_s / 2)[:, :, None]
+    pairs = ((heard.frames, taught.frames), (heard.embeddings, taught.embeddings))
+    return sum((_unlike(got, wanted, weight) for got, wanted in pairs), torch.zeros((), device=weight.device))
+
+
+def _unlike(got: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
+    total = weight.sum()
+    centre = (wanted * weight).sum((0, 1)) / total
+    varying = ((wanted - centre) ** 2 * weight).sum() / total
+    return ((got - wanted) ** 2 * weight).sum() / total / varying.clamp_min(1e-6)
+
+
 def training_views(
     model: StreamingConformer, audio: Tensor, mask: MaskConfig | None, rng: np.random.Generator, *, bfloat16: bool
 ) -> Tensor:
-    """Views [B, T, 2] of whole crops: model.forward with masked features and, if asked, blocks in bfloat16.
+    """Views [B, T, 2] of whole crops, as `hear` has them."""
+    return hear(model, audio, mask, rng, bfloat16=bfloat16).views
+
+
+def hear(
+    model: StreamingConformer, audio: Tensor, mask: MaskConfig | None, rng: np.random.Generator, *, bfloat16: bool
+) -> Heard:
+    """What a model makes of whole crops: model.forward with masked features and, if asked, blocks in bfloat16.
 
     The front end and the pooled statistics stay in float32: log powers and differences of squares do not survive eight
     bits of mantissa. Without mask and bfloat16, mixed, they equal model.forward (tested).
@@ -91,8 +127,9 @@ def training_views(
         x, _ = model.front(features, state.front)
         for block, before in zip(model.blocks, state.blocks, strict=True):
             x, _ = block(x, before, frames)
-    views: Tensor = model.head(x.float(), state.statistics, frames)[0]
-    return views
+    x = x.float()
+    views, embeddings, _ = model.head(x, state.statistics, frames)
+    return Heard(model.head.norm(x).reshape(audio.shape[0], frames, -1), embeddings, views)
 
 
 def masked(features: Features, config: MaskConfig, rng: np.random.Generator) -> Features:

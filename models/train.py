@@ -25,7 +25,7 @@ from tqdm import tqdm
 from models.channel import ChannelConfig
 from models.conformer import PAIRED, ModelConfig, StreamingConformer
 from models.dataset import BatchConfig, Sampler
-from models.objective import LossConfig, MaskConfig, loss_of, taught_loss, training_views
+from models.objective import Heard, LossConfig, MaskConfig, hear, loss_of, taught_loss, training_views, trunk_loss
 from models.selection import Dev, DevFigures
 
 log = logging.getLogger(__name__)
@@ -52,9 +52,11 @@ class TrainConfig:
     head_dropout: float = 0.1  # before the score; dropout inside the blocks is the model's own setting
     device: str = "cpu"
     start: str = ""  # a checkpoint whose averaged weights a new run begins with
+    blend: float = 1.0  # how far from there to what was trained that which is kept lies: less forgets less (arXiv 2109.01903)
     teachers: tuple[str, ...] = ()  # checkpoints whose mean views are learned from beside the labels
     paired_teachers: tuple[str, ...] = ()  # others, whose paired view is learned from in place of theirs
     teach: float = 1.0  # weight of that
+    quiet_teachers: bool = False  # they hear the crops before codec, noise and telephone, the student after
     purpose: str = "calls"  # or "answers": to tell a voice from copies of it, whoever it is; what dev says of calls does not
     # choose then, so the last weights are kept, with the views weighed as ANSWERS_MIX
     model: Mapping[str, Any] = field(default_factory=lambda: {"dropout": 0.0})  # overrides of ModelConfig
@@ -85,11 +87,22 @@ def load_config(path: Path | None) -> TrainConfig:
         if name in table:
             table[name] = _dataclass(kind, table[name], f"{path}: [{name}]")
     config: TrainConfig = _dataclass(TrainConfig, table, str(path))
+    _check(path, config)
+    return config
+
+
+def _check(path: Path, config: TrainConfig) -> None:
+    """ValueError for what does not go together."""
     if config.purpose not in PURPOSES:
         raise ValueError(f"{path}: unknown purpose {config.purpose!r}; known: {', '.join(PURPOSES)}")
     if config.paired_teachers and not config.teachers:
         raise ValueError(f"{path}: paired_teachers teach one of two views; the other needs teachers")
-    return config
+    if not 0 < config.blend <= 1:
+        raise ValueError(f"{path}: blend {config.blend} must be above 0 and at most 1")
+    if config.blend < 1 and not config.start:
+        raise ValueError(f"{path}: a blend of {config.blend} needs start, the weights to blend with")
+    if not config.teachers and (config.quiet_teachers or config.loss.trunk or not config.loss.labels):
+        raise ValueError(f"{path}: quiet_teachers, [loss] trunk and a [loss] labels of 0 need teachers")
 
 
 def _dataclass(kind: Any, table: Mapping[str, Any], where: str) -> Any:
@@ -123,8 +136,11 @@ class Trainer:
         self.model = (begun_with(config) if config.start else StreamingConformer(shape_of(config.model))).to(config.device)
         self.teachers = _loaded(config.teachers, config.device)
         self.paired_teachers = _loaded(config.paired_teachers, config.device)
+        if config.loss.trunk and _sizes(self.teachers[0]) != _sizes(self.model):
+            raise ValueError(f"{config.teachers[0]} is of another width than this recipe's model, whose trunk it is to teach")
         self.model.head.dropout.p = config.head_dropout
         self.averaged = copy.deepcopy(self.model).eval()
+        self.begun = copy.deepcopy(self.averaged)
         self.optimizers = _optimizers(self.model, config)
         self.rng = np.random.default_rng(config.seed)
         self.step = 0
@@ -148,6 +164,8 @@ class Trainer:
                 self.save(self.folder / "last.pt")  # after judging, so that a resumed run knows the best so far
         bar.close()
         best = self.folder / "best.pt"
+        if self.config.blend < 1 and not best.is_file():
+            self.save(best, self.kept())
         return best if best.is_file() else self.folder / "last.pt"
 
     def train_step(self) -> float:
@@ -157,10 +175,13 @@ class Trainer:
         for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
             group["lr"] = rate_at(self.step, self.config)
         audio = torch.from_numpy(batch.audio).to(self.config.device)
-        views = training_views(self.model, audio, self.config.mask, self.rng, bfloat16=self.config.bfloat16)
-        loss = loss_of(views, batch, self.config.loss)
+        heard = hear(self.model, audio, self.config.mask, self.rng, bfloat16=self.config.bfloat16)
+        loss = self.config.loss.labels * loss_of(heard.views, batch, self.config.loss)
         if self.teachers:
-            loss = loss + self.config.teach * taught_loss(views, self._taught(audio), batch, self.config.loss)
+            lesson = torch.from_numpy(batch.quiet).to(self.config.device) if self.config.quiet_teachers else audio
+            taught = self._taught(lesson)
+            loss = loss + self.config.teach * taught_loss(heard.views, taught.views, batch, self.config.loss)
+            loss = loss + self.config.loss.trunk * trunk_loss(heard, taught, batch, self.config.loss)
         self.model.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_norm)
@@ -170,17 +191,20 @@ class Trainer:
         self._average()
         return float(loss.detach())
 
-    def _taught(self, audio: torch.Tensor) -> torch.Tensor:
-        """The teachers' mean views [rows, frames, 2] of the same crops, unmasked, some of whom teach the paired one alone."""
-        taught = self._mean_views(self.teachers, audio)
-        if self.paired_teachers:
-            taught[:, :, PAIRED] = self._mean_views(self.paired_teachers, audio)[:, :, PAIRED]
-        return taught
+    def _taught(self, audio: torch.Tensor) -> Heard:
+        """What the first teacher hears in the same crops, unmasked, and the mean views of all.
 
-    def _mean_views(self, teachers: Sequence[StreamingConformer], audio: torch.Tensor) -> torch.Tensor:
+        Some teach the paired view alone.
+        """
+        first, views = self._lesson(self.teachers, audio)
+        if self.paired_teachers:
+            views[:, :, PAIRED] = self._lesson(self.paired_teachers, audio)[1][:, :, PAIRED]
+        return first._replace(views=views)
+
+    def _lesson(self, teachers: Sequence[StreamingConformer], audio: torch.Tensor) -> tuple[Heard, torch.Tensor]:
         with torch.no_grad():
-            views = [training_views(teacher, audio, None, self.rng, bfloat16=self.config.bfloat16) for teacher in teachers]
-        return torch.stack(views).mean(0)
+            heard = [hear(teacher, audio, None, self.rng, bfloat16=self.config.bfloat16) for teacher in teachers]
+        return heard[0], torch.stack([each.views for each in heard]).mean(0)
 
     def _average(self) -> None:
         decay = min(self.config.average, (1 + self.step) / (10 + self.step))
@@ -188,10 +212,21 @@ class Trainer:
             for mean, now in zip(self.averaged.parameters(), self.model.parameters(), strict=True):
                 mean.lerp_(now, 1 - decay)
 
+    def kept(self) -> StreamingConformer:
+        """What is judged and shipped: the averaged weights, or `blend` of the way to them from where the run began."""
+        if self.config.blend == 1:
+            return self.averaged
+        between = copy.deepcopy(self.averaged)
+        with torch.no_grad():
+            for mean, first in zip(between.parameters(), self.begun.parameters(), strict=True):
+                mean.lerp_(first, 1 - self.config.blend)
+        return between
+
     def judge(self, loss: float) -> DevFigures:
-        """Look at dev with the averaged weights; keep them as best.pt when they are."""
+        """Look at dev with what would be kept; keep it as best.pt when it is."""
         assert self.dev is not None
-        figures = self.dev.judge(frame_scorer(self.averaged, self.config.device))
+        kept = self.kept()
+        figures = self.dev.judge(frame_scorer(kept, self.config.device))
         line = {"step": self.step, "loss": round(loss, 4), "choice": figures.choice, **asdict(figures)}
         with (self.folder / "dev.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
@@ -199,11 +234,12 @@ class Trainer:
         answers = self.config.purpose == "answers"
         if answers or figures.choice > self.best:
             self.best = figures.choice
-            self.averaged.head.mix.copy_(torch.tensor(ANSWERS_MIX if answers else figures.mix))
-            self.save(self.folder / "best.pt")
+            kept.head.mix.copy_(torch.tensor(ANSWERS_MIX if answers else figures.mix))
+            self.save(self.folder / "best.pt", kept)
         return figures
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path, kept: StreamingConformer | None = None) -> None:
+        """A checkpoint; with `kept` in place of the averaged weights it is to be shipped, not resumed."""
         partial = path.with_suffix(".partial")
         torch.save(
             {
@@ -211,7 +247,7 @@ class Trainer:
                 "step": self.step,
                 "best": self.best,
                 "model": self.model.state_dict(),
-                "averaged": self.averaged.state_dict(),
+                "averaged": (kept or self.averaged).state_dict(),
                 "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
                 "random": self.rng.bit_generator.state,
                 "torch_random": torch.get_rng_state(),
@@ -305,6 +341,11 @@ def load_averaged(path: Path) -> StreamingConformer:
 
 def _loaded(paths: Sequence[str], device: str) -> list[StreamingConformer]:
     return [load_averaged(Path(path)).to(device) for path in paths]
+
+
+def _sizes(model: StreamingConformer) -> tuple[int, int]:
+    """Of frames and of embeddings."""
+    return model.config.width, model.config.hidden
 
 
 def average_checkpoints(paths: Sequence[Path]) -> StreamingConformer:

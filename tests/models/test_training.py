@@ -107,6 +107,7 @@ def batch_of(bonafide: list[float], pair: list[int], frames: int = 50) -> Batch:
     rows = len(bonafide)
     return Batch(
         np.zeros((rows, frames * FRAME), np.int16),
+        np.zeros((rows, frames * FRAME), np.int16),
         np.array(bonafide, np.float32),
         np.ones((rows, frames), np.float32),
         np.array(pair),
@@ -396,8 +397,8 @@ def test_another_teacher_may_teach_the_view_of_copies(store: AudioStore, tmp_pat
     one, other = (Trainer(config(seed=seed), sampler(store), None, tmp_path / str(seed)).run() for seed in (1, 2))
     both = Trainer(config(teachers=(str(one),), paired_teachers=(str(other),)), sampler(store), None, tmp_path / "student")
     audio = torch.from_numpy(both.sampler.draw(np.random.default_rng(0)).audio)
-    alone = {path: both._mean_views([load_averaged(path)], audio) for path in (one, other)}
-    taught = both._taught(audio)
+    alone = {path: both._lesson([load_averaged(path)], audio)[1] for path in (one, other)}
+    taught = both._taught(audio).views
     assert torch.equal(taught[:, :, POOLED], alone[one][:, :, POOLED])
     assert torch.equal(taught[:, :, PAIRED], alone[other][:, :, PAIRED])
     assert not torch.allclose(alone[one], alone[other])
@@ -419,7 +420,7 @@ RECIPES = sorted(path for path in FOLDER.glob("*.toml") if path.stem != "second-
 def test_the_recipes_that_ship_can_be_read(path: Path) -> None:
     found = load_config(path)
     assert ModelConfig(**found.model).width == 96  # type: ignore[arg-type]
-    assert len(found.teachers) == {"teacher-4": 3, "student": 2, "both": 1, "answers": 1}.get(path.stem, 0)
+    assert len(found.teachers) == {"teacher-4": 3, "student": 2, "telephone": 1, "both": 1, "answers": 1}.get(path.stem, 0)
 
 
 @pytest.mark.parametrize("change", [{"seed": 99}, {"purpose": "answers"}, {"learning_rate": 1.0}], ids=str)

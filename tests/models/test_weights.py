@@ -55,7 +55,7 @@ def write_workplace(folder: Path) -> Path:
     """What `make weights` stands in: the Makefile itself, and the recipes that ship with narrow models and small batches."""
     (folder / "models/recipes").mkdir(parents=True)
     (folder / "Makefile").symlink_to(ROOT / "Makefile")
-    for name in (*TEACHERS, "student", "lines", "copies", "both", "answers"):
+    for name in (*TEACHERS, "student", "telephone", "lines", "copies", "both", "answers"):
         text = (ROOT / f"models/recipes/{name}.toml").read_text()
         text, wide = re.subn(r"width = 96\n", NARROW, text)
         text, rows = re.subn(r"\[batch\]\n", "[batch]\nrows = 8\ncrop_s = 1.6\n", text)
@@ -103,7 +103,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_stage_leaves_its_files(made: Path) -> None:
-    for stage in (*TEACHERS, "student", "lines", "copies", "both", "answers"):
+    for stage in (*TEACHERS, "student", "telephone", "lines", "copies", "both", "answers"):
         names = {path.name for path in (made / "runs" / stage).iterdir()}
         assert {"last.pt", "best.pt", "dev.jsonl", "dev_figures.md", "dev_figures.json"} <= names
         assert (made / "runs" / stage / "dev.jsonl").read_text().count("\n") == 1
@@ -150,6 +150,19 @@ def test_the_student_is_taught_by_the_last_two(
         assert main(again) == 2, "it must not be taught by fewer"
         assert f"runs/{teacher}/best.pt" in capsys.readouterr().err
         away.rename(path)
+
+
+def test_what_ships_goes_from_the_student_over_telephone_lines(made: Path) -> None:
+    config = torch.load(made / "runs/telephone/last.pt", weights_only=False)["config"]
+    assert [config["start"]] == list(config["teachers"]) == ["runs/student/best.pt"]
+    assert config["quiet_teachers"]
+    assert config["loss"]["labels"] == 0
+    vectors = [
+        torch.nn.utils.parameters_to_vector(load_averaged(made / "runs" / path).parameters()).detach()
+        for path in ("student/best.pt", "telephone/last.pt", "telephone/best.pt")
+    ]
+    begun, learned, kept = vectors
+    torch.testing.assert_close(kept, begun + config["blend"] * (learned - begun), rtol=0, atol=1e-6)
 
 
 def test_what_judges_answers_learns_of_strangers_and_of_copies_from_two(made: Path) -> None:
