@@ -26,7 +26,7 @@ from models.dataset import FRAME, read_noises, speech_frames
 from models.runtime import OnnxModel, load_info, load_model, save_info
 from models.selection import NOISY, TELEPHONE
 from models.voice_graph import Layers, attach, tapped
-from models.voice_material import read_material, spoken, unspoken
+from models.voice_material import CROP, LONG, read_material, spoken, unspoken
 
 Samples = NDArray[np.int16]
 SKIP = 4  # frames before these know too little
@@ -90,9 +90,10 @@ def fit_weights(weights: Path, corpus: Path, clips: Sequence[Clip] | None = None
     count = min(ROWS, PER_CLIP * len(material.voices))
     speech, voiced = spoken(material, count, rng)
     tap = Tap(weights)
-    frames = np.concatenate([tap(speech), tap(unspoken(material, count, rng))])[:, SKIP:]
-    wanted = np.concatenate([voiced, np.zeros_like(voiced)])[:, SKIP:]
-    attach(weights, fit(frames.reshape(-1, frames.shape[2]), wanted.ravel(), seed))
+    voices, others = (tap(audio)[:, SKIP:] for audio in (speech, unspoken(material, max(1, count * CROP // LONG), rng)))
+    frames = np.concatenate([voices.reshape(-1, voices.shape[2]), others.reshape(-1, others.shape[2])])
+    wanted = np.concatenate([voiced[:, SKIP:].ravel(), np.zeros(others.shape[0] * others.shape[1], np.float32)])
+    attach(weights, fit(frames, wanted, seed))
     found = limit_on_dev(weights, corpus)
     info = load_info(weights.with_suffix(".json"))
     info = replace(info, voice=found["limit"], provenance={**info.provenance, "voice": found})

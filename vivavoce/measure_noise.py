@@ -55,10 +55,15 @@ def noises(corpus: Path) -> Iterator[tuple[str, str, Samples]]:
             known = row["split"] == "train" and trained % HOLD_OUT != 0
             trained += row["split"] == "train"
             yield row["kind"], "train" if known else "kept out", read_speech(corpus / "noise" / row["path"])
+    yield from ((name, "tones", sound) for name, sound in tones())
+
+
+def tones() -> Iterator[tuple[str, Samples]]:
+    """(name, int16 at 8 kHz) of TONES, most of which train's made noise holds too."""
     at = np.arange(SECONDS * RATE) / RATE
     for name, (frequencies, on, period) in TONES.items():
         sound = np.sum([np.sin(2 * np.pi * f * at) for f in frequencies], axis=0) * (at % period < on)
-        yield name, "tones", (sound * 8000).astype(np.int16)
+        yield name, (sound * 8000).astype(np.int16)
 
 
 def job(kind: str, group: str, sound: Samples, level_db: float, config: CallConfig, vad_mode: int) -> Job:

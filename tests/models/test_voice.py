@@ -16,7 +16,7 @@ from models.export import export
 from models.runtime import DEFAULT_WEIGHTS, INT8_WEIGHTS, OnnxModel, load_model
 from models.voice import Tap, chunks_of_speech, fit
 from models.voice_graph import Layers, attach
-from models.voice_material import CROP, made
+from models.voice_material import LONG, made
 
 SAMPLES = Path(__file__).parents[2] / "vivavoce" / "samples"
 WIDTH = 48
@@ -125,7 +125,7 @@ def test_two_layers_learn_what_one_cannot() -> None:
 
 def test_made_noise_is_of_every_kind_and_hangs_on_its_seed() -> None:
     crops = [made(np.random.default_rng(seed)) for seed in range(40)]
-    assert {crop.shape for crop in crops} == {(CROP,)}
+    assert {crop.shape for crop in crops} == {(LONG,)}
     assert (made(np.random.default_rng(7)) == crops[7]).all()
     flatness = [np.abs(np.fft.rfft(crop.astype(float))).max() / np.abs(crop.astype(float)).sum() for crop in crops]
     assert max(flatness) > 5 * min(flatness), "tones and noise"
@@ -165,4 +165,5 @@ def test_people_and_their_copies_are_voices(weights: Path) -> None:
     assert model.info.voice is not None
     for path in sorted(SAMPLES.glob("*.wav")):
         found = chunks_of_speech(model, read_speech(path))[6:]  # in its first second a model knows too little
-        assert np.mean([voice >= model.info.voice for voice in found]) > 0.9, path.name
+        # the limit loses 5 % of dev's people; breaths, which the detector of activity takes for speech too, some more
+        assert np.mean([voice >= model.info.voice for voice in found]) > 0.85, path.name
