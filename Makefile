@@ -55,7 +55,8 @@ bench: $(VENV)/.serve
 # Five teachers, from the third on with more recording worlds out of Debian's packages, the fourth a student of the first
 # three, the fifth with copies by a vocoder that is trained for it; then their student, and what ships: the student gone over
 # telephone lines. Every stage goes on where it was stopped. WORLDS may be a folder that is ready already; EXTRA goes to
-# every training of a detector, OWN to that of the vocoder, INT8 to the int8 form (tests/models/test_weights.py makes all of it in miniature by these).
+# every training of a detector, OWN to that of the vocoder, INT8 to the int8 form (tests/models/test_weights.py makes all
+# of it in miniature by these).
 CORPUS   ?= ../shared/corpus
 VOCODERS ?= ../shared/vocoders
 WORLDS   ?= runs/worlds
