@@ -18,6 +18,7 @@ from engine.errors import AudioError
 
 LEGS = ("caller", "agent")
 CHUNK_FRAMES = 8  # of 20 ms: decoded, and where nobody waits handed on, at once
+WAIT_S = 0.004  # between looks at whether what was handed on is scored
 # What is opened as a recording. Others that FFmpeg knows (playlists, capture devices) name further files to be read, and
 # an upload must not choose those.
 CONTAINERS = (
@@ -150,9 +151,11 @@ async def replay(
     on_frame: Callable[[AudioFrame, float], None],
     *,
     realtime: bool,
+    behind: Callable[[], int] = lambda: 0,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Feed a leg. In real time each frame comes when its last sample would; else as fast as the loop allows."""
+    """Feed a leg. In real time each frame comes when its last sample would; else as soon as no more than one chunk is still
+    `behind`: who takes frames faster than they are scored loses them."""
     start = clock()
     # Decoding is for a thread: through damaged data a decoder may seek for seconds, and calls wait for nobody's file.
     while batch := await asyncio.to_thread(lambda: list(islice(frames, CHUNK_FRAMES))):
@@ -161,5 +164,5 @@ async def replay(
                 due = start + (frame.timestamp + len(frame.samples)) / frame.rate
                 await asyncio.sleep(max(0.0, due - clock()))
             on_frame(frame, clock())
-        if not realtime:  # let the chunk's score come back before the next, or the scorer would drop it
-            await asyncio.sleep(0.004)
+        while not realtime and behind() > 1:
+            await asyncio.sleep(WAIT_S)

@@ -3,8 +3,9 @@
 Threads take up to `batch` calls' chunks at once, never two of the same call, and run the model on them; results go
 back to the event loop in one hop per batch. The model's state of every call lives here and nowhere else.
 
-Bounds. A call may have PENDING_CHUNKS waiting; when one more comes the oldest of the same call is dropped, that call's
-state starts anew and the call is told (`overload`), so a slow moment costs each call its own audio and nobody else's.
+Bounds. A call may have PENDING_S of audio waiting: what a network that stood still, or the silence of a pause, brings at
+once. When more comes the oldest chunk of the same call is dropped, that call's state starts anew and the call is told
+(`overload`), so a slow moment costs each call its own audio and nobody else's.
 New calls are refused when the slots are used up, or when chunks have lately waited longer than `max_delay_s`: the
 running calls come first.
 """
@@ -26,7 +27,7 @@ from engine.audio import Chunk
 from engine.errors import OverloadError
 from engine.explanation import Explanation
 
-PENDING_CHUNKS = 4  # per call: 640 ms of audio
+PENDING_S = 1.6  # of audio, per call: a second in one go, which is what media.py makes of a pause, beside what is on its way
 FILL_S = 0.010  # how long an idle worker lets a batch fill
 DELAY_WEIGHT = 0.02  # of one batch in the running mean of the waiting time
 IDLE_S = 1.0  # without a batch waiting, running or coming back
@@ -104,6 +105,7 @@ class Scorer:
     ) -> None:
         self._model, self._store, self._clock = model, store, clock
         self._batch, self._max_delay_s = batch, max_delay_s
+        self.pending_chunks = math.ceil(PENDING_S * model.rate / model.chunk_samples)  # that a lane may have waiting
         self._free = list(range(capacity - 1, -1, -1))
         self._ready: deque[Lane] = deque()  # at most one entry per lane, so bounded by `capacity`
         self._wake = threading.Condition()
@@ -160,7 +162,7 @@ class Scorer:
         with self._wake:
             if lane.closed:
                 return True
-            if len(lane.pending) >= PENDING_CHUNKS:
+            if len(lane.pending) >= self.pending_chunks:
                 lane.pending.popleft()
                 lane.stale = True
                 self.dropped += 1

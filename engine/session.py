@@ -36,6 +36,11 @@ class Session:
         self.observer: Observer | None = None  # is shown every chunk: the examination of this leg
         self._draining = False
 
+    @property
+    def behind(self) -> int:
+        """Chunks that wait for the scorer."""
+        return len(self._lane.pending)
+
     def begin(self, now: float) -> None:
         """Publish the first record. Apart from the constructor, so that a refused call leaves no trace."""
         self._drain(now)

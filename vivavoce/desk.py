@@ -8,7 +8,7 @@ import itertools
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -353,10 +353,7 @@ class Desk:
 
     async def _play(self, call: LiveCall, legs: Mapping[str, Iterator[AudioFrame]], realtime: bool) -> None:
         """Feed a recording into its call, then end it."""
-        players = [
-            replay(frames, call.legs[name].session.on_frame, realtime=realtime, clock=self._clock)
-            for name, frames in legs.items()
-        ]
+        players = [self._fed(frames, call.legs[name].session, realtime) for name, frames in legs.items()]
         try:
             await asyncio.gather(*players)
             await asyncio.sleep(0.5)  # the last chunk's score is still on its way
@@ -366,6 +363,9 @@ class Desk:
         except Exception:  # a recording that breaks in the middle ends its own call only
             log.exception("replay failed", call_id=call.call_id)
             self.end(call, "error")
+
+    def _fed(self, frames: Iterator[AudioFrame], session: Session, realtime: bool) -> Coroutine[Any, Any, None]:
+        return replay(frames, session.on_frame, realtime=realtime, behind=lambda: session.behind, clock=self._clock)
 
 
 def _fenced(step: Callable[[float], None], now: float) -> None:

@@ -205,6 +205,26 @@ async def test_replay_in_a_hurry_hands_on_everything() -> None:
     assert heard == frames
 
 
+async def test_replay_in_a_hurry_waits_for_what_is_behind() -> None:
+    frames = (AudioFrame(np.zeros(160, np.int16), 8000, n * 160) for n in range(80))
+    heard: list[AudioFrame] = []
+    behind, most = 0, 0
+
+    def look() -> int:
+        nonlocal behind, most
+        most, behind = max(most, behind), behind - 1  # every look finds one chunk less
+        return behind + 1
+
+    def take(frame: AudioFrame, _: float) -> None:
+        nonlocal behind
+        heard.append(frame)
+        behind += len(heard) % 8 == 0
+
+    await replay(frames, take, realtime=False, behind=look)
+    assert len(heard) == 80
+    assert most <= 2
+
+
 async def test_replay_in_a_hurry_lets_others_have_their_turn() -> None:
     turns, done = 0, asyncio.Event()
 

@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from engine.audio import Chunk
 from engine.errors import OverloadError
-from engine.scorer import PENDING_CHUNKS, Scorer
+from engine.scorer import Scorer
 
 
 class FakeStore:
@@ -101,7 +101,7 @@ async def test_every_call_gets_its_own_scores_in_order(scorer: Scorer) -> None:
     lanes = [scorer.open(caller) for caller in callers]
     for index in range(20):
         for number, lane in enumerate(lanes):
-            while len(lane.pending) >= PENDING_CHUNKS - 1:
+            while len(lane.pending) >= scorer.pending_chunks - 1:
                 await asyncio.sleep(0.001)
             assert scorer.submit(lane, chunk(number + 1, index))
     await until(lambda: all(len(c.scores) == 20 for c in callers))
@@ -136,13 +136,14 @@ async def test_a_full_queue_costs_the_same_call_its_oldest_chunk(scorer: Scorer,
     model.go.clear()
     scorer.submit(lane, chunk(1, 0))
     await asyncio.sleep(0.05)  # a worker holds the first
-    kept = [scorer.submit(lane, chunk(10, index)) for index in range(1, PENDING_CHUNKS + 2)]
-    assert kept == [True] * PENDING_CHUNKS + [False]
+    most = scorer.pending_chunks
+    kept = [scorer.submit(lane, chunk(10, index)) for index in range(1, most + 2)]
+    assert kept == [True] * most + [False]
     scorer.submit(neighbour, chunk(5))
     model.go.set()
-    await until(lambda: len(caller.scores) == 1 + PENDING_CHUNKS and other.scores)
-    assert caller.indexes == [0, 2, 3, 4, 5]
-    assert caller.scores[1:] == [10, 20, 30, 40]  # the state began anew where the audio was broken
+    await until(lambda: len(caller.scores) == 1 + most and other.scores)
+    assert caller.indexes == [0, *range(2, most + 2)]
+    assert caller.scores[1:] == [10 * (k + 1) for k in range(most)]  # the state began anew where the audio was broken
     assert other.scores == [5]
     assert scorer.dropped == 1
 
