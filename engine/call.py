@@ -32,7 +32,7 @@ class Signal(StrEnum):
     EVIDENCE = "evidence"  # a score over heard speech arrived; the policy says where to
     SILENCE = "silence"  # much audio and still no speech
     AUDIO_GONE = "audio-gone"  # no packet for a while
-    AUDIO_BACK = "audio-back"  # the first packet after that
+    AUDIO_BACK = "audio-back"  # the first packet after that; a failure from before is not over by it
     FAILURE = "failure"  # model error or overload
     EXAMINED = "examined"  # an answer was judged, or the operator decided
 
@@ -50,7 +50,7 @@ TRANSITIONS: Mapping[tuple[Verdict, Signal], frozenset[Verdict]] = {
     (Verdict.HUMAN_LIKELY, Signal.EVIDENCE): _VERDICTS,
     (Verdict.UNKNOWN, Signal.EVIDENCE): _VERDICTS,
     # An error is over when a score comes; missing audio is over when audio comes.
-    (Verdict.UNKNOWN, Signal.AUDIO_BACK): _VERDICTS,
+    (Verdict.UNKNOWN, Signal.AUDIO_BACK): _VERDICTS | _UNKNOWN,
     **{(state, signal): _UNKNOWN for state in Verdict for signal in (Signal.AUDIO_GONE, Signal.FAILURE)},
     **{(state, Signal.EXAMINED): _VERDICTS for state in Verdict},
 }
@@ -99,7 +99,9 @@ class Call:
         self._block_s = self._block / config.rate
         self._events: list[Event] = []
         self._reason = ""  # why the state is unknown
+        self._failure = ""  # of the engine, until scores come again: missing audio may hide it meanwhile
         self._audio_samples = self._lost_samples = 0
+        self._next = (config.rate, 0, False)  # of the frame before: its rate, where it ended, whether it was lost
         self._speech_samples = 0
         self._silent_s = 0.0  # audio since the last speech
         self._voiced = True  # the last chunk that was taken for speech held a voice
@@ -121,6 +123,7 @@ class Call:
             return
         samples = frame.samples if frame.rate == self._config.rate else self._chunker.resample(frame)
         size = len(samples)
+        self._skip(frame)
         self._audio_samples += size
         if frame.lost:
             self._lost_samples += size
@@ -128,7 +131,7 @@ class Call:
         else:
             self._heard = now
             if self._reason == "no-audio":
-                self._move(Signal.AUDIO_BACK, self._policy.verdict)
+                self._move(Signal.AUDIO_BACK, Verdict.UNKNOWN if self._failure else self._policy.verdict, self._failure)
             speech_s = self._speech_seconds(samples, size)
         for chunk in self._chunker.feed(samples, speech_s, frame.lost, now):
             self._complete(chunk)
@@ -137,12 +140,13 @@ class Call:
         """The model's raw score after `chunk`. Chunks without heard speech leave the evidence as it is."""
         if self.ended:
             return
-        failing = self._reason not in ("", "no-audio")
+        failing = bool(self._failure)
         heard = counts(chunk, self._chunk_s) and not self._passed_over(chunk, explanation)
         verdict = self._policy.add(score, chunk.speech_s) if heard else self._policy.verdict
         if heard and explanation is not None:
             self._explainer.add(explanation, chunk.speech_s)
         if (heard and not failing) or (failing and now - self._failed >= RECOVER_S):
+            self._failure = ""
             self._move(Signal.EVIDENCE, verdict)
         if now - self._scored >= self._config.score_interval_s:
             self._emit("score")
@@ -150,7 +154,7 @@ class Call:
 
     def receive_failure(self, reason: str, now: float) -> None:
         """The engine could not judge part of this call: `model-error` or `overload`."""
-        self._failed = now
+        self._failed, self._failure = now, reason
         if not self.ended and self._reason != reason:
             self._move(Signal.FAILURE, Verdict.UNKNOWN, reason)
 
@@ -259,6 +263,15 @@ class Call:
         )
 
     # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _skip(self, frame: AudioFrame) -> None:
+        """Count the time between two frames that nothing was handed on for: of a long hole the receiver gives a second."""
+        rate, ended, lost = self._next
+        if frame.timestamp > ended and frame.rate == rate:
+            missing = (frame.timestamp - ended) * self._config.rate // rate
+            self._audio_samples += missing
+            self._lost_samples += missing * lost  # else the sender was silent
+        self._next = (frame.rate, frame.timestamp + len(frame.samples), frame.lost)
 
     def _speech_seconds(self, samples: Samples, size: int) -> float:
         rate, block = self._config.rate, self._block

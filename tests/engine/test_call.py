@@ -161,6 +161,32 @@ def test_audio_that_never_came_is_unknown() -> None:
 
 
 @pytest.mark.parametrize("reason", ["model-error", "overload"])
+def test_audio_that_comes_back_clears_nobody_while_the_engine_fails(reason: str) -> None:
+    player = Player()
+    player.frames(150, score=4.0)
+    player.call.receive_failure(reason, player.now)
+    player.wait(5.1)
+    assert player.tags[-1].reasons == ("no-audio",)
+    player.frames(1)
+    assert player.call.state is Verdict.UNKNOWN
+    assert player.tags[-1].reasons == (reason,)
+    player.frames(24, score=4.0)
+    assert player.call.state is Verdict.HUMAN_LIKELY, "scores come again, and the failure was seconds ago"
+
+
+@pytest.mark.parametrize(("lost", "loss"), [(True, 20 / 40), (False, 0.0)])
+def test_a_long_hole_counts_whole_though_little_of_it_is_handed_on(lost: bool, loss: float) -> None:
+    player = Player()
+    player.frames(500)
+    player.frames(50, QUIET, lost=lost)
+    player.position += 19 * 8000
+    player.frames(500)
+    tag = player.call.tag()
+    assert (tag.audio_s, tag.media_time_s) == (40.0, 40.0)
+    assert tag.loss == pytest.approx(loss)
+
+
+@pytest.mark.parametrize("reason", ["model-error", "overload"])
 def test_a_failure_is_unknown_and_is_over_once_scores_keep_coming(reason: str) -> None:
     player = Player()
     player.frames(150, score=4.0)
