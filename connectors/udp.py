@@ -23,6 +23,7 @@ from engine.audio import AudioFrame
 from engine.errors import ConfigError, OverloadError
 
 RECEIVE_BUFFER = 96 << 10  # bytes per socket: about 5 s of G.711. What is older would only make what follows late
+MAPPED = "::ffff:"  # before an IPv4 address, as a socket of both families has it (RFC 4291 section 2.5.5.2)
 MAX_DATAGRAM = 64 << 10  # bytes, the largest there is, for none may be cut; asyncio's own 256 KiB is mapped anew each time
 
 OnFrame = Callable[[AudioFrame, float], None]
@@ -77,7 +78,7 @@ class PortRange:
 
 
 class RtpEndpoint(asyncio.DatagramProtocol):
-    """One leg's port. `last_packet` is when the call's source was last heard."""
+    """One leg's port. `last_packet` is when RTP of the call last came: keep-alives and RTCP on its port are none."""
 
     def __init__(
         self,
@@ -117,9 +118,11 @@ class RtpEndpoint(asyncio.DatagramProtocol):
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         if addr != self._source and not self._latch(data, addr):
             return
-        self.last_packet = now = self._clock()
+        now, received = self._clock(), self.receiver.stats.received
         for frame in self.receiver.receive_datagram(data, now):
             self._on_frame(frame, now)
+        if self.receiver.stats.received != received:
+            self.last_packet = now
         if self.receiver.jitter.held:
             self._waiting.add(self)
 
@@ -183,8 +186,8 @@ class RtpEndpoint(asyncio.DatagramProtocol):
         return True
 
     def _permitted(self, addr: tuple[str, int]) -> bool:
-        wanted = self._declared
-        return wanted is None or (addr[0] == wanted.host and wanted.port in (None, addr[1]))
+        wanted, host = self._declared, addr[0].removeprefix(MAPPED)
+        return wanted is None or (host == wanted.host and wanted.port in (None, addr[1]))
 
 
 class _Sink(asyncio.DatagramProtocol):

@@ -101,6 +101,25 @@ def test_a_declared_source_is_the_only_one(host: str, heard: int) -> None:
     assert (len(frames), endpoint.foreign) == (heard, 1 - heard)
 
 
+def test_a_declared_source_is_known_where_a_socket_is_of_both_families() -> None:
+    frames = Heard()
+    endpoint = RtpEndpoint(receiver(), frames, declared=Source("127.0.0.1"), clock=lambda: 1.0)
+    endpoint.datagram_received(packet(0).serialize(), ("::ffff:127.0.0.1", 4000, 0, 0))  # type: ignore[arg-type]
+    assert (len(frames), endpoint.foreign) == (1, 0)
+
+
+@pytest.mark.parametrize("keep_alive", [b"", b"\r\n\r\n", b"\x80\xc9\x00\x01\x00\x00\x00\x07", b"\x00\x01" + bytes(18)])
+def test_a_line_is_not_kept_by_what_is_no_rtp(keep_alive: bytes) -> None:
+    now = [1.0]
+    endpoint = RtpEndpoint(receiver(), Heard(), clock=lambda: now[0])
+    endpoint.datagram_received(packet(0).serialize(), ("127.0.0.1", 4000))
+    now[0] = 9.0
+    endpoint.datagram_received(keep_alive, ("127.0.0.1", 4000))
+    assert endpoint.last_packet == 1.0
+    endpoint.datagram_received(packet(1).serialize(), ("127.0.0.1", 4000))
+    assert endpoint.last_packet == 9.0
+
+
 def test_a_declared_port_counts_too() -> None:
     frames = Heard()
     endpoint = RtpEndpoint(receiver(), frames, declared=Source("127.0.0.1", 4000), clock=lambda: 1.0)
