@@ -25,21 +25,24 @@ class Microphone:
         self.dropped = 0
         self._on_frame, self._loop = on_frame, loop
         self._position = 0
-        self._given = self._taken = 0  # blocks; each is written by one thread only
+        self._given = self._taken = 0  # blocks; each is written by one thread only, as is `dropped`
 
     def on_block(self, block: Any, _frames: int, _time: Any, _status: Any) -> None:
         """PortAudio's callback, in its own thread. block: int16 [BLOCK, 1]."""
         if self._given - self._taken >= PENDING:
             self.dropped += 1
             return
+        at = BLOCK * (self._given + self.dropped)
         self._given += 1
-        self._loop.call_soon_threadsafe(self._hand_on, np.array(block[:, 0], np.int16))
+        self._loop.call_soon_threadsafe(self._hand_on, np.array(block[:, 0], np.int16), at)
 
-    def _hand_on(self, samples: Any) -> None:
+    def _hand_on(self, samples: Any, at: int) -> None:
+        """A block that began `at`; before it a lost one where blocks were dropped, and the call counts all of them."""
         self._taken += 1
-        frame = AudioFrame(samples, RATE, self._position)
-        self._position += len(samples)
-        self._on_frame(frame, time.monotonic())
+        if at > self._position:
+            self._on_frame(AudioFrame(np.zeros(BLOCK, np.int16), RATE, self._position, lost=True), time.monotonic())
+        self._position = at + len(samples)
+        self._on_frame(AudioFrame(samples, RATE, at), time.monotonic())
 
 
 @contextmanager

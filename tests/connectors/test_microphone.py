@@ -64,15 +64,16 @@ async def test_a_loop_that_stands_still_costs_blocks_and_no_memory() -> None:
         await asyncio.sleep(0)
 
 
-async def test_after_a_standstill_the_device_is_heard_again() -> None:
+async def test_after_a_standstill_the_device_is_heard_again_and_what_is_missing_is_told() -> None:
     heard: list[AudioFrame] = []
     with open_microphone(lambda frame, now: heard.append(frame)) as microphone:
         for _ in range(4):
             for _ in range(PENDING + 1):
                 Stream.opened["callback"](np.zeros((BLOCK, 1), np.int16), BLOCK, None, None)
             await asyncio.sleep(0)
-    assert (len(heard), microphone.dropped) == (4 * PENDING, 4)
-    assert [frame.timestamp for frame in heard] == [BLOCK * n for n in range(4 * PENDING)]
+    assert (sum(not frame.lost for frame in heard), microphone.dropped) == (4 * PENDING, 4)
+    assert [n for n, frame in enumerate(heard) if frame.lost] == [PENDING, 2 * PENDING + 1, 3 * PENDING + 2]
+    assert [frame.timestamp for frame in heard] == [BLOCK * n for n in range(4 * PENDING + 3)]
 
 
 async def test_a_block_is_copied_before_the_device_writes_over_it() -> None:
