@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from connectors.requests import CallRequest
 from engine.call import CallConfig
 from engine.config import Rtp, Settings
+from engine.errors import OverloadError
 from vivavoce.desk import Desk
 
 
@@ -76,7 +78,7 @@ async def test_what_goes_wrong_at_a_tick_stops_no_other_call_s_clock(desk: Desk)
     ("source", "host", "port"),
     [
         ("10.0.0.1", "10.0.0.1", None), ("10.0.0.1:4000", "10.0.0.1", 4000), ("2001:DB8:0::1", "2001:db8::1", None),
-        ("[2001:db8::1]:4000", "2001:db8::1", 4000),
+        ("[2001:db8::1]:4000", "2001:db8::1", 4000), ("::ffff:10.0.0.1", "10.0.0.1", None),
     ],
 )  # fmt: skip
 def test_a_declared_source_is_an_address_as_packets_name_it(source: str, host: str, port: int | None) -> None:
@@ -96,3 +98,20 @@ async def test_where_sources_are_to_be_declared_a_call_without_one_is_refused() 
     with pytest.raises(ValueError, match=r"a source is needed: rtp\.latch is declared"):
         await desk.open_call(CallRequest(call_id="x"))
     assert desk.live == 0
+
+
+async def test_a_capture_of_more_calls_than_there_is_room_for_opens_none(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(Scorer):
+        room = 2
+
+        def open(self, lane: Any) -> Any:
+            self.room -= 1
+            if self.room < 0:
+                raise OverloadError("all 2 calls are in use")
+            return lane
+
+    monkeypatch.setattr("vivavoce.desk._legs_of", lambda path: [("capture", {"caller": iter(())}) for _ in range(3)])
+    desk._scorer = Full()  # type: ignore[assignment]
+    with pytest.raises(OverloadError):
+        await desk.open_recording(Path("x.pcap"), "x.pcap", realtime=False)
+    assert (desk.live, desk.opened) == (0, 0)

@@ -9,7 +9,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -133,17 +133,21 @@ class Desk:
         return {"call_id": call.call_id, "legs": legs, "links": {"call": f"/v1/calls/{call.call_id}"}}
 
     async def open_recording(self, path: Path, name: str, *, realtime: bool) -> Json:
-        """Play a recording or a capture as calls. AudioError when it cannot be read."""
+        """Play a recording or a capture as calls. AudioError when it cannot be read, OverloadError where not all find room."""
         sources = await asyncio.to_thread(_legs_of, path)
-        calls = []
-        for kind, legs in sources:
-            call = self._new_call(None, kind, {"file": name}, {})
-            with self._opening(call):
+        opened: list[tuple[LiveCall, dict[str, Iterator[AudioFrame]]]] = []
+        with ExitStack() as undone:
+            for kind, legs in sources:
+                call = self._new_call(None, kind, {"file": name}, {})
+                undone.callback(self._abandon, call)
                 for leg_name in legs:
                     self._add_leg(call, leg_name)
+                opened.append((call, legs))
+            undone.pop_all()
+        for call, legs in opened:
             self._begin(call)
             call.player = asyncio.create_task(self._play(call, legs, realtime))
-            calls.append(call.call_id)
+        calls = [call.call_id for call, _ in opened]
         return {"call_id": calls[0], "calls": calls}
 
     def open_media(
@@ -226,7 +230,8 @@ class Desk:
             address = ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
         except ValueError:
             raise ValueError(f'source "{source}" is not ip or ip:port') from None
-        return Source(str(address), int(port) if port else None)
+        mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+        return Source(str(mapped or address), int(port) if port else None)
 
     # --- ending -----------------------------------------------------------------------------------------------------
 
