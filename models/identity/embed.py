@@ -71,6 +71,7 @@ def net_speech(samples: Samples) -> Samples:
     for shift in (1, 2, 3):
         active[shift:] |= level[:-shift] >= floor
         active[:-shift] |= level[shift:] >= floor
+    active &= blocks.any(axis=1)  # a packet lost within speech is none of it: zeros, and each loss would be another voice
     return np.ascontiguousarray(blocks[active].ravel())
 
 

@@ -47,6 +47,14 @@ def test_pauses_and_lost_packets_are_no_speech() -> None:
         assert RATE <= len(kept) <= RATE + 2 * 4 * 160  # 60 ms kept on either side, and the block cut in two
 
 
+def test_packets_lost_within_speech_are_cut_out() -> None:
+    speech = voice(120, (500, 1500, 2500), 2.0).reshape(-1, 160)
+    kept = len(net_speech(speech.ravel()))
+    speech[5::10] = 0
+    assert len(net_speech(speech.ravel())) == pytest.approx(0.9 * kept, abs=2 * 160)
+    assert np.abs(net_speech(speech.ravel())).reshape(-1, 160).max(axis=1).all()
+
+
 def test_silence_and_next_to_nothing_are_no_speech() -> None:
     assert len(net_speech(np.zeros(RATE, np.int16))) == 0
     assert len(net_speech(np.zeros(100, np.int16))) == 0
