@@ -43,12 +43,16 @@ VERIFIERS = (
     "melody", "contour", "emotion", "bursts", "background", "unmeasured",
 )  # fmt: skip
 MEASURABLE = ("measured", "weak", "not measurable")
-# Nobody is recognised by whisper, song or falsetto, nor where another voice is heard beside.
+# Nobody is recognised by whisper, song or falsetto, nor where another voice or music is heard beside.
 VOICE_CHANGING = frozenset(
-    {"whisper", "sing", "high-pitch", "low-pitch", "hold-nose", "cup-mouth", "cough-whistle", "clap", "crosstalk"}
-)
-# Nor by pitch where the task is one of pitch or loudness, raises it at the end, or has music beside the voice.
+    {
+        "whisper", "sing", "high-pitch", "low-pitch", "hold-nose", "cup-mouth", "cough-whistle", "clap", "crosstalk",
+        "instrumental-playback", "lyric-playback",
+    }
+)  # fmt: skip
+# Nor by pitch where the task is one of pitch or loudness, or raises it at the end.
 PITCH_KEEPING = frozenset({"static-mouth", "foreign-words", "accent", "read-quickly", "read-slowly"})
+PAUSING = frozenset({"read-slowly"})  # done with longer pauses than end another answer
 SOFT = frozenset({"whisper", "speak-softly", "cough-whistle", "clap"})  # done far below the caller's usual voice
 
 
@@ -86,6 +90,11 @@ class Challenge:
     def may_be_soft(self) -> bool:
         """Whether the task done may be far softer than the caller's plain speech."""
         return self.key in SOFT
+
+    @property
+    def has_pauses(self) -> bool:
+        """Whether the task done may have long pauses between the words."""
+        return self.key in PAUSING
 
     def carried_by(self, line: Line) -> bool:
         """Whether `line` lets the cues of this challenge through."""

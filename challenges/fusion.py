@@ -74,11 +74,12 @@ def weigh(judgement: Judgement, *, early: bool = False, undone: int = 0) -> Weig
 
 
 def _passed(judgement: Judgement, llr: float) -> bool:
-    """Where nobody can tell whether the task was done, the right voice that sounds alive has to do."""
+    """Where nobody can tell whether the task was done, the right voice that sounds alive has to do, whatever was before."""
     if _undone(judgement):
         return False
-    done = judgement.compliance is not None and judgement.compliance >= DONE_TASK
-    return llr >= (STILL_PASSED if done else -STILL_PASSED)
+    if judgement.compliance is not None and judgement.compliance >= DONE_TASK:
+        return llr >= STILL_PASSED
+    return judgement.identity is not None and llr - max(0.0, _before(judgement.baseline)) >= -STILL_PASSED
 
 
 def _reasons(judgement: Judgement) -> tuple[str, ...]:

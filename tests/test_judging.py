@@ -213,6 +213,30 @@ def test_the_room_s_noise_is_nobody_s_answer_but_a_soft_one_to_a_soft_task_is() 
     assert (heard.compliance, heard.reasons) == (None, ("cannot-tell",)), "what cannot be measured may be the room too"
 
 
+@pytest.mark.parametrize(("likeness", "told"), [(2.0, True), (-3.0, False), (None, False)])
+def test_a_soft_answer_that_should_be_soft_counts_in_the_voice_that_is_known(
+    likeness: float | None, told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another may be somebody in the room; but nobody passes by it without being recognised and heard."""
+    monkeypatch.setattr(judging, "verify", lambda asked, *_: Compliance(0.95))
+    monkeypatch.setattr(Taken, "answer", None)
+    judges = Judges([Ear(Detector(-3.0), EXACT)], same=lambda before: lambda after: likeness)
+    found = judges.judge(question("speak-softly"), answer(voice(seed=2) // 6), PHONE)
+    if told:
+        assert (found.compliance, found.identity) == (0.95, 2.0)
+        assert (found.realism, found.baseline) == pytest.approx((-3.0, -3.0))
+    else:
+        assert found == Judgement(None, None, None, None, ("cannot-tell",))
+    whispered = judges.judge(question("whisper"), answer(voice(seed=2) // 6), PHONE)
+    assert whispered == Judgement(0.95, None, None, None), "in which no voice is known"
+
+
+def test_what_is_no_number_is_no_evidence() -> None:
+    judges = Judges([Ear(Detector(float("nan")), EXACT)], same=lambda before: lambda after: float("nan"), measuring=False)
+    found = judges.judge(question("foreign-words"), answer(voice(seed=2)), PHONE)
+    assert (found.realism, found.baseline, found.identity) == (None, None, None)
+
+
 def test_what_was_said_too_late_is_no_failure_of_the_next_task(monkeypatch: pytest.MonkeyPatch) -> None:
     done = {"sing"}
     monkeypatch.setattr(judging, "verify", lambda asked, *_: Compliance(0.95 if asked.challenge.key in done else 0.1))

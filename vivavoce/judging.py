@@ -7,6 +7,7 @@ counts against the caller.
 from __future__ import annotations
 
 import importlib.util
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -141,7 +142,7 @@ class Ear:
             quiet = level <= max(levels.max() - SPEECH_BELOW_DB, 20.0)
             if not quiet and not unvoiced(None if why is None else why[0].tolist(), self.voice):
                 kept.append(float(scores[0]))
-        if len(kept) * size < 8000:
+        if len(kept) * size < 8000 or not np.isfinite(kept).all():  # a model that fails says nothing
             return None
         return self.calibration.llr(self._level(kept, size / 8000), len(kept) * size / 8000)
 
@@ -174,31 +175,28 @@ class Judges:
         `unanswered` are earlier questions to which nothing was said in time: this may be the answer to one of them.
         `before` holds what was measured of `answer.before` already.
         """
-        if len(answer.samples) and answer.lost_s > LOST_SHARE * answer.seconds:
-            return NOTHING
         soft = loudness(answer.before) - loudness(answer.samples) > SOFT_DB  # the room, or somebody in it
-        if soft and (not question.challenge.may_be_soft or _of_the_room(answer)):
+        if _unfit(question, answer, soft):
             return NOTHING
         before = before or self.before(answer.before)
         taken = Taken(answer, before)
         compliance = self._compliance(question, answer, taken, line)
-        if soft:  # or the room, or somebody in it: a task done is one, anything else is nothing
-            done = compliance.score is not None and compliance.score >= DONE_TASK
-            return Judgement(compliance.score, None, None, None) if done else NOTHING
-        undone = compliance.score is None or compliance.score < FAILED_TASK
-        if undone and any(self._done(earlier, taken, line, DONE_TASK) for earlier in unanswered):
-            return Judgement(None, None, None, None, ("late",))
-        reasons = ("line-limited",) if compliance.reason == "line-limited" else ()
-        if compliance.score is None and not reasons:
-            reasons = ("cannot-tell",)
+        attempted = _at_least(FAILED_TASK, compliance)
+        if soft and not _at_least(DONE_TASK, compliance):  # a task done is one, anything else may be the room
+            return NOTHING
+        if soft and not question.challenge.keeps_voice:
+            return Judgement(compliance.score, None, None, None)
+        if not attempted and any(self._done(earlier, taken, line, DONE_TASK) for earlier in unanswered):
+            return LATE
         realism = self._answer_realism(question, answer.samples)
         voiced = realism is not None or not self.ears  # music on hold is nobody's voice, not another's, and nobody's song
         known = before.evidence is not None or not self.ears  # nor were they whom we heard before
         identity = self._identity(question, answer, taken, before) if voiced and known else None
-        failed = compliance.score is not None and undone  # else it may be the very task that was asked
-        others = [other for other in _others(question) if voiced or other.challenge.key != "sing"]
-        another = failed and any(self._done(other, taken, line, SURE) for other in others) and not taken.tone
-        return Judgement(compliance.score, realism, before.evidence, identity, reasons, another)
+        if soft and (identity is None or identity < 0):  # somebody else in the room is not accused, nor a voice unknown cleared
+            return NOTHING
+        failed = compliance.score is not None and not attempted  # else it may be the very task that was asked
+        another = failed and self._another(question, taken, line, voiced)
+        return Judgement(compliance.score, realism, before.evidence, identity, _untold(compliance), another)
 
     def _compliance(self, question: Question, answer: Answer, taken: Taken, line: Line) -> Compliance:
         if not self.measuring:
@@ -210,6 +208,11 @@ class Judges:
             if manner.score is None or manner.score < FAILED_TASK:
                 return manner
         return taken.verified(question, line, self._heard(answer.samples, question))
+
+    def _another(self, question: Question, taken: Taken, line: Line, voiced: bool) -> bool:
+        """Whether something was done that nobody asked for; what no voice did is no song."""
+        others = [other for other in _others(question) if voiced or other.challenge.key != "sing"]
+        return any(self._done(other, taken, line, SURE) for other in others) and not taken.tone
 
     def _done(self, question: Question, taken: Taken, line: Line, least: float) -> bool:
         """Whether the answer does what that question asks, as far as the manner goes."""
@@ -229,7 +232,9 @@ class Judges:
         if not challenge.keeps_voice or before.likeness is None:
             return None
         colour = before.likeness(answer.samples)
-        if colour is None or not (self.measuring and challenge.keeps_pitch):
+        if colour is None or not math.isfinite(colour):
+            return None
+        if not (self.measuring and challenge.keeps_pitch):
             return colour
         return colour + taken.pitch_llr
 
@@ -246,10 +251,29 @@ UNLIKE_SPEECH = frozenset({"bursts", "melody"})  # claps and song: the detector 
 
 
 NOTHING = Judgement(None, None, None, None, ("cannot-tell",))
+LATE = Judgement(None, None, None, None, ("late",))
 
 
 def _unheard(samples: Samples) -> None:
     """What nobody listens to."""
+
+
+def _unfit(question: Question, answer: Answer, soft: bool) -> bool:
+    """Whether too much was lost, or what was heard is the room where the task is not a soft one."""
+    if len(answer.samples) and answer.lost_s > LOST_SHARE * answer.seconds:
+        return True
+    return soft and (not question.challenge.may_be_soft or _of_the_room(answer))
+
+
+def _at_least(least: float, compliance: Compliance) -> bool:
+    return compliance.score is not None and compliance.score >= least
+
+
+def _untold(compliance: Compliance) -> tuple[str, ...]:
+    """Why nobody can say whether the task was done."""
+    if compliance.reason == "line-limited":
+        return ("line-limited",)
+    return ("cannot-tell",) if compliance.score is None else ()
 
 
 def _of_the_room(answer: Answer) -> bool:

@@ -70,6 +70,8 @@ def test_how_the_caller_sounded_before_counts_with_an_answer_and_not_without() -
         (Judgement(0.9, None, None, -3.0), False),  # by another voice
         (Judgement(0.9, -3.0, 0.0, None), False),  # and sounds made
         (Judgement(None, 2.0, 0.0, 2.0), True),  # not measurable, but the voice from before and alive
+        (Judgement(None, 0.1, 4.0, None), False),  # what was before recognises nobody
+        (Judgement(None, 1.0, 4.0, -0.7), False),  # least of all another voice
         (Judgement(None, None, None, None), False),
     ],
 )
