@@ -26,6 +26,7 @@ BELOW_VOICE_DB = 10.0  # noise is taken to lie so far below the caller's own voi
 SOFT_DB = 10.0  # below the caller's own voice: an answer to a task that is not soft does not begin so, and is not judged so
 BARGE_BELOW_DB = 6.0  # who answers over the prompt is hardly softer than before it: noise is, also where it stands out
 BARGE_WITHIN = 1.5  # times `barge_s`: so long may the sound of an early answer take, pauses within words and all
+PATIENCE = 1.7  # times `pause_s`: so long may be the pauses of who was asked to speak very slowly
 INAUDIBLE_DB = 30.0  # -60 dBFS: what stands out of a muted or gated line's digital silence need not be sound
 ECHO_BLOCKS = 40  # the last 0.8 s are compared
 ECHO_LAGS = (-10, 40)  # blocks: an echo comes back within 0.8 s; clocks may differ by 0.2 s
@@ -40,6 +41,8 @@ class ListenerConfig:
     begin_s: float = 8.0  # a caller who has not begun by then has not answered
     pause_s: float = 1.3  # of quiet after an answer: it is over
     barge_s: float = 0.6  # of sound during the prompt that is a voice's and not its echo: an early answer
+    rest_s: float = 0.4  # of quiet that must come first: the sentence that the prompt broke into is no answer to it
+    key_s: float = 1.5  # what began so long before an operator's key begins the answer: it is no talk with the operator
     echo_tail_s: float = 0.3  # after the prompt's end, for the way to the caller and back
     before_s: float = 8.0  # of plain speech kept for comparison: 64 kB a call
 
@@ -71,6 +74,7 @@ class Listener:
         self._levels: deque[float] = deque(maxlen=FLOOR_CHUNKS)
         self._held: list[Chunk] = []
         self._loud: list[bool] = []
+        self._rested_s = 0.0  # of quiet in one piece since the prompt began, while that is less than `rest_s`
         self._mode = "before"  # then "prompt", "answer", "between"
         self._prompt: Floats = np.zeros(0)
         self._since = 0  # blocks heard since it began
@@ -87,11 +91,12 @@ class Listener:
             self._watch(chunk)
         elif self._mode == "answer":
             self._held.append(chunk)
-            self._loud.append(self._holds_sound(chunk))
+            echo = self._is_echo(chunk)
+            self._loud.append(self._stands_out(chunk) and not echo)
 
     def begin_prompt(self) -> None:
         self._mode, self._held, self._loud, self._early = "prompt", [], [], False
-        self._prompt = np.zeros(0)
+        self._prompt, self._rested_s = np.zeros(0), 0.0
         self._heard.clear()
 
     def expect_echo(self, prompt: Samples) -> None:
@@ -100,11 +105,15 @@ class Listener:
         self._prompt = np.concatenate([quiet, envelope(prompt)])
         self._since = 0
 
-    def begin_answer(self, soft: bool = True) -> None:
-        """The caller's turn. What was said over the prompt already belongs to the answer. Unless it may be `soft`, what is
-        far below the caller's own voice is the room, in which nobody has begun to answer yet."""
-        self._early, self._soft = self.barged_in, soft
-        if self._early:
+    def begin_answer(self, soft: bool = True, *, key: bool = False) -> None:
+        """The caller's turn. What was said over the prompt already belongs to the answer; where an operator's `key` says that
+        it begins, what began shortly before. Unless it may be `soft`, what is far below the caller's own voice is the room,
+        in which nobody has begun to answer yet."""
+        self._early, self._soft = self.barged_in and not key, soft
+        if key:
+            if len(self._held) * self._chunk_s > self._config.key_s:
+                self._held, self._loud = [], []
+        elif self._early:
             self._prompt = np.zeros(0)  # it is cut off, and the voice has been told from it
         else:
             self._held, self._loud = [], []
@@ -134,14 +143,15 @@ class Listener:
         """Of the line since the caller's turn began, sound or not; what was lost is none."""
         return sum(self._chunk_s - chunk.lost_s for chunk in self._held)
 
-    def answered(self, limits: tuple[float, float]) -> bool:
-        """Whether the answer is over, given its shortest and longest length in seconds."""
+    def answered(self, limits: tuple[float, float], *, patient: bool = False) -> bool:
+        """Whether the answer is over, given its least and greatest length in seconds. `patient` where pauses are part of it."""
         if not self.begun:
             return False
         first = self._loud.index(True) if True in self._loud else 0
         length = (len(self._loud) - first) * self._chunk_s
         quiet = next((i for i, loud in enumerate(reversed(self._loud)) if loud), len(self._loud)) * self._chunk_s
-        return length >= limits[1] or (quiet >= self._config.pause_s and length - quiet >= limits[0] * 0.6)
+        pause = self._config.pause_s * (PATIENCE if patient else 1.0)
+        return length >= limits[1] or (quiet >= pause and length - quiet >= limits[0] * 0.6)
 
     def before(self) -> Samples:
         """Plain speech from before the first question, int16 at 8 kHz."""
@@ -178,21 +188,27 @@ class Listener:
             self._voice = float(np.percentile(self._spoken, 75))
 
     def _watch(self, chunk: Chunk) -> None:
-        """During the prompt: sound that is not its echo is kept."""
-        loud = self._holds_sound(chunk)
+        """During the prompt: sound that is not its echo is kept, once there was quiet."""
+        echo, stands_out = self._is_echo(chunk), self._stands_out(chunk)
+        loud = stands_out and not echo and self._rested_s >= self._config.rest_s
+        if self._rested_s < self._config.rest_s:
+            self._rested_s = 0.0 if stands_out else self._rested_s + self._chunk_s
         if not loud and not any(self._loud[-2:]):
             self._held, self._loud = [], []
         self._held.append(chunk)
         self._loud.append(loud)
 
-    def _holds_sound(self, chunk: Chunk) -> bool:
-        """That is not the prompt's echo. Its last words may be on their way back when the prompt is over already."""
-        echo_may_come = self._mode == "prompt" or self._since < len(self._prompt) - ECHO_BLOCKS
-        if echo_may_come:
-            blocks = envelope(chunk.samples).tolist()
-            self._heard.extend(blocks)
-            self._since += len(blocks)
-        return self._stands_out(chunk) and not (echo_may_come and self._is_echo())
+    def _is_echo(self, chunk: Chunk) -> bool:
+        """Whether it may be the prompt's. Its last words may be on their way back when the prompt is over already."""
+        if self._mode != "prompt" and self._since >= len(self._prompt) - ECHO_BLOCKS:
+            return False
+        blocks = envelope(chunk.samples).tolist()
+        self._heard.extend(blocks)
+        self._since += len(blocks)
+        if len(self._heard) < ECHO_BLOCKS:  # too little to tell by, and an answer that early is none
+            return True
+        played = self._prompt[max(0, self._since - ECHO_LAGS[1]) : self._since + ECHO_BLOCKS - ECHO_LAGS[0]]
+        return likeness(np.array(self._heard), played) >= ECHO_LIKENESS
 
     def _stands_out(self, chunk: Chunk) -> bool:
         level = level_of(chunk.samples)
@@ -211,13 +227,6 @@ class Listener:
         the caller would be asked to do what was never said to the end. Nobody heard before: speech that stands out."""
         least = max(floor + STANDS_OUT_DB, INAUDIBLE_DB)
         return level > least and (speech if self._voice is None else level > self._voice - BARGE_BELOW_DB)
-
-    def _is_echo(self) -> bool:
-        """Also while there is too little to tell by: an answer that early is none."""
-        if len(self._heard) < ECHO_BLOCKS:
-            return True
-        played = self._prompt[max(0, self._since - ECHO_LAGS[1]) : self._since + ECHO_BLOCKS - ECHO_LAGS[0]]
-        return likeness(np.array(self._heard), played) >= ECHO_LIKENESS
 
 
 def packed(samples: Samples) -> tuple[NDArray[np.int8], int]:

@@ -79,7 +79,7 @@ class Examination:
         # To an operator who speaks the question the caller talks back: there the key alone says that it is the answer.
         if self.stage is Stage.ASKED and self._can_play and self._listener.barged_in:
             self._to_answer(now)
-        if self.stage is Stage.ANSWERING and self._listener.answered(self._limits()):
+        if self.stage is Stage.ANSWERING and self._answered():
             self._judge(now)
 
     def receive_llr(self, llr: float | None, now: float) -> None:
@@ -102,6 +102,14 @@ class Examination:
             raise ValueError("examinations are switched off (examination.mode)")
         self._anew = anew
         keys.apply(self, press, keys.Decision(now, who, why, challenge, verdict))
+
+    @property
+    def can_play(self) -> bool:
+        return self._can_play
+
+    def may_play(self, can_play: bool) -> None:
+        """Whether a prompt can be played, as far as the connector and the pack go: one that failed is tried again."""
+        self._can_play = can_play
 
     def prompt_started(self, until: float, heard: Samples, now: float) -> None:
         """The prompt is being played and will have been heard at `until`; `heard` at 8 kHz is known again as echo."""
@@ -131,7 +139,8 @@ class Examination:
             return
         assert self.question is not None  # a judgement is awaited
         self._judgement = judgement
-        self._recognised |= judgement.identity is not None or self.question.challenge.keeps_voice
+        heard = judgement.realism is not None and self.question.challenge.keeps_voice  # where nothing tells voices, by ear
+        self._recognised |= judgement.identity is not None or heard
         undone = sum("non-compliance" in one.reasons for one in self.weighed)
         weighed = weigh(judgement, early=self._early, undone=undone)
         self.weighed.append(weighed)
@@ -211,6 +220,10 @@ class Examination:
         assert self.question is not None
         return self.question.challenge.min_s, self.question.challenge.max_s
 
+    def _answered(self) -> bool:
+        assert self.question is not None
+        return self._listener.answered(self._limits(), patient=self.question.challenge.has_pauses)
+
     def _next(self, by: str, who: str, why: str, now: float, challenge: str | None = None) -> None:
         """Draw a question, of another family than the last; ask or propose it.
 
@@ -242,7 +255,8 @@ class Examination:
             self._steps.append(Play(self.question))
 
     def _to_answer(self, now: float) -> None:
-        self._listener.begin_answer(soft=self.question is None or self.question.challenge.may_be_soft)
+        soft = self.question is None or self.question.challenge.may_be_soft
+        self._listener.begin_answer(soft, key=not self._can_play)
         self._deadline, self._to_begin = now + self._config.listener.begin_s, True
         self._move(Stage.ANSWERING)
 
@@ -262,7 +276,7 @@ class Examination:
         self._deadline = now + self._config.judge_s
         self._move(Stage.JUDGING)
         answer = self._listener.answer()
-        self._early = answer.early and self._can_play  # to an operator who speaks, the key says what the answer is
+        self._early = answer.early
         self._steps.append(Judge(self.question, answer, self._unanswered))
 
     def _finish(self, stage: Stage, reasons: tuple[str, ...], now: float) -> None:
@@ -271,7 +285,7 @@ class Examination:
         self._move(stage, reasons)
         if stage in (Stage.PASSED, Stage.FAILED, Stage.UNCLEAR) and self.weighed and self._judgement is not None:
             self._steps.append(Conclude(self.weighed[-1].llr, reasons, stage is Stage.PASSED))
-        elif stage is Stage.NO_ANSWER:
+        elif stage is Stage.NO_ANSWER or reasons == ("audio-stopped",):  # no evidence, and nothing that clears either
             self._steps.append(Conclude(0.0, reasons, passed=False))
         if self.question is not None and (stage is Stage.NO_ANSWER or (self._judgement is not None and self._judgement.empty)):
             self._unanswered += (self.question,)

@@ -21,7 +21,7 @@ from engine.config import Examination as ExaminationSettings
 from engine.events import Tag
 from engine.session import Session
 from tests.engine.test_session import CONFIG, FakeScorer
-from vivavoce.examiner import Examiner, examination_config
+from vivavoce.examiner import AHEAD, Examiner, examination_config
 from vivavoce.judging import Before
 
 CHUNK_S = 0.16
@@ -190,6 +190,62 @@ def test_a_player_that_cannot_play_falls_back_to_the_operator() -> None:
     desk = Desk(Judge(Judgement(None, None, None, None)), player=Deaf())
     record = desk.examiner.press(desk.session, desk.now, "ask")
     assert (record["spoken_by"], record["reasons"]) == ("operator", ["prompt-failed"])
+
+
+@pytest.mark.parametrize("key", ["repeat", "ask"])
+def test_a_prompt_that_could_not_be_played_is_tried_again_when_an_operator_asks(key: str) -> None:
+    class Shy(Player):
+        def play(self, samples: np.ndarray, rate: int, now: float) -> float:
+            if not heard:
+                raise ValueError("no source yet")
+            return super().play(samples, rate, now)
+
+    heard: list[bool] = []
+    desk = Desk(Judge(Judgement(None, None, None, None)), mode="operator", player=Shy())
+    assert desk.examiner.press(desk.session, desk.now, "ask")["spoken_by"] == "operator"
+    heard.append(True)
+    if key == "ask":
+        desk.examiner.press(desk.session, desk.now, "skip")
+    record = desk.examiner.press(desk.session, desk.now, key)
+    assert (record["state"], record["spoken_by"]) == ("asked", "engine")
+    assert desk.player is not None
+    assert len(desk.player.played) == 1
+
+
+def test_a_language_that_the_pack_does_speak_is_played_though_the_call_began_in_another() -> None:
+    desk = Desk(Judge(Judgement(None, None, None, None)), mode="operator", player=Player(), language="de")
+    assert desk.record["spoken_by"] == "operator"
+    assert desk.examiner.press(desk.session, desk.now, "ask", language="en")["spoken_by"] == "engine"
+
+
+def test_a_player_that_cannot_be_stopped_ends_the_examination_and_leaves_the_call_its_evidence() -> None:
+    class Stuck(Player):
+        def play(self, samples: np.ndarray, rate: int, now: float) -> float:
+            return super().play(np.tile(samples, 9), rate, now)
+
+        def stop(self) -> None:
+            raise RuntimeError("gone")
+
+    desk = Desk(Judge(Judgement(None, None, None, None)), player=Stuck())
+    desk.hear(2000, 2.0)
+    desk.suspect()
+    assert desk.record["state"] == "asked"
+    desk.hear(20, 1.0)
+    while desk.session.observer is not None and desk.now < 60.0:
+        desk.hear(2000, CHUNK_S)  # over the prompt, which is to be cut off
+    assert desk.record["state"] == "over"
+    assert not desk.session.call._aside
+
+
+def test_many_callers_asked_at_once_leave_the_judges_time_for_answers() -> None:
+    desk = Desk(Judge(Judgement(None, None, None, None)), player=Player())
+    for _ in range(20):
+        session = desk.another()
+        desk.examiner.press(session, desk.now, "ask")
+    assert desk.examiner._measuring <= AHEAD
+    desk.settle()
+    assert desk.examiner._measuring == 0
+    assert len(desk.judge.measured) <= AHEAD
 
 
 def test_keys_that_say_go_on_hush_the_prompt() -> None:

@@ -39,6 +39,7 @@ log = structlog.get_logger(__name__)
 Json = dict[str, Any]
 Soon = Callable[[Callable[[], None]], None]  # runs something on the event loop, from any thread
 Outcome = Callable[[Mapping[str, Any]], None]
+AHEAD = 8  # answers and callers in the judges' thread beyond which nothing is measured before it is needed
 STALL_S = 2.0  # a prompt that is overdue, and of which nothing was sent for so long, is given up
 RATE, WIDE_RATE = 8000, 16000  # Hz, of prompts: for narrow lines and to know their echo by; for wide lines
 
@@ -49,7 +50,7 @@ class Watch:
 
     session: Session
     line: Line
-    player: Callable[[], Player | None]
+    player: Callable[[], Player | None] | None  # None where the leg can only be listened to
     language: str
     examination: Examination = field(init=False)
     used: list[str] = field(default_factory=list)  # content drawn already
@@ -75,7 +76,8 @@ class Examiner:
         self._rng = rng or secrets.SystemRandom()
         self._watches: dict[int, Watch] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="judge")
-        self._waiting = 0
+        self._waiting = 0  # answers
+        self._measuring = 0  # callers whose speech before a question is being measured
         self._now = 0.0  # the latest moment anything was heard or looked at
 
     @property
@@ -93,10 +95,9 @@ class Examiner:
         """
         if self._config.mode == "off":
             return
-        watch = Watch(session, line, player or (lambda: None), known_language(language) or self._settings.language)
-        can_play = self._pack is not None and self._pack.speaks(watch.language) and player is not None
+        watch = Watch(session, line, player, known_language(language) or self._settings.language)
         ask = partial(self._question, watch)
-        watch.examination = Examination(self._config, ask, self._chunk_s, can_play=can_play)
+        watch.examination = Examination(self._config, ask, self._chunk_s, can_play=self._speaks(watch))
         self._watches[id(session)] = watch
         session.observer = partial(self._on_chunk, watch)
 
@@ -131,14 +132,17 @@ class Examiner:
         if watch is None:
             return None
         key = by_name(challenge).key if challenge else None
-        standing, proposed = watch.language, _proposed(watch.examination)
+        standing, proposed, speaks = watch.language, _proposed(watch.examination), watch.examination.can_play
         watch.language = language or standing
+        if action in (Press.ASK, Press.REPEAT):
+            watch.examination.may_play(self._speaks(watch))
         try:
             watch.examination.press(
                 Press(action), now, challenge=key, who=who, why=why, verdict=verdict, anew=watch.language != standing
             )
         except ValueError:
             watch.language = standing
+            watch.examination.may_play(speaks)
             raise
         if action == Press.ASK and proposed and key not in (None, proposed):
             watch.drawn.remove(proposed)  # nobody heard it: it may be asked later
@@ -202,7 +206,13 @@ class Examiner:
                 watch.asked.append(record["challenge"])
             if watch.known is None:
                 watch.known = self._judges.before(watch.examination.before())
-                self._thread.submit(watch.known.measure, self._judges.measuring)
+                if self._waiting + self._measuring < AHEAD:  # else it is measured with the answer, if one is judged at all
+                    self._measuring += 1
+                    done = self._thread.submit(watch.known.measure, self._judges.measuring)
+                    done.add_done_callback(lambda _: self._soon(self._measured))
+
+    def _measured(self) -> None:
+        self._measuring -= 1
 
     def _question(
         self, watch: Watch, wished: str | None, family: str | None, keeps_voice: bool, now: float
@@ -221,8 +231,12 @@ class Examiner:
         watch.used.append(question.content)
         return question
 
+    def _speaks(self, watch: Watch) -> bool:
+        """Whether this leg can be played to in its language, as far as anybody knows before trying."""
+        return self._pack is not None and self._pack.speaks(watch.language) and watch.player is not None
+
     def _play(self, watch: Watch, question: Question, now: float) -> None:
-        player = watch.player()
+        player = watch.player() if watch.player is not None else None
         try:
             if self._pack is None or player is None:
                 raise ValueError("nobody can be played to on this connector")
@@ -242,9 +256,9 @@ class Examiner:
             watch.examination.prompt_started(until, prompt, now)
 
     def _hush(self, watch: Watch) -> None:
-        if watch.playing is not None and watch.playing.playing:
-            watch.playing.stop()
-        watch.playing = None
+        player, watch.playing = watch.playing, None  # first: one that cannot be stopped is not stopped again and again
+        if player is not None and player.playing:
+            player.stop()
 
     def _judge(self, watch: Watch, step: Judge, now: float) -> None:
         nonce = step.question.nonce

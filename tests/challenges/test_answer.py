@@ -203,6 +203,48 @@ def test_noise_that_a_voice_detector_calls_speech_does_not_keep_an_answer_open()
     assert listener.answer().sound_s == pytest.approx(15 * CHUNK_S)
 
 
+@pytest.mark.parametrize(("pause", "patient", "over"), [(9, False, True), (9, True, False), (14, True, True)])
+def test_who_is_to_speak_slowly_may_pause_for_longer(pause: int, patient: bool, over: bool) -> None:
+    listener = listening()
+    for _ in range(15):
+        listener.receive_chunk(chunk(2000, speech=True))
+    for _ in range(pause):
+        listener.receive_chunk(chunk(20))
+    assert listener.answered((2.0, 15.0), patient=patient) is over
+
+
+@pytest.mark.parametrize(("rest", "early"), [(0, False), (2, False), (3, True)])
+def test_the_sentence_that_the_prompt_broke_into_is_no_answer(rest: int, early: bool) -> None:
+    """Nor does a breath in it make it one: early answers come after a pause."""
+    listener = Listener(ListenerConfig(), CHUNK_S)
+    for _ in range(30):
+        listener.receive_chunk(chunk(2000, speech=True))
+    listener.begin_prompt()
+    listener.expect_echo(np.zeros(48_000, np.int16))
+    for level in [2000.0] * 8 + [20.0] * rest + [2000.0] * 8:
+        listener.receive_chunk(chunk(level, speech=level > 1000))
+    assert listener.barged_in is early
+    listener.begin_answer()
+    assert listener.begun is early
+
+
+@pytest.mark.parametrize(("before", "kept"), [(6, 6), (25, 0)])
+def test_by_a_key_an_answer_begins_shortly_before_it(before: int, kept: int) -> None:
+    """An operator presses when the caller has begun. What has gone on for longer was said to the operator."""
+    listener = Listener(ListenerConfig(), CHUNK_S)
+    for _ in range(30):
+        listener.receive_chunk(chunk(2000, speech=True))
+    listener.begin_prompt()
+    for level in [20.0] * 10 + [2000.0] * before:
+        listener.receive_chunk(chunk(level, speech=level > 1000))
+    listener.begin_answer(key=True)
+    assert listener.begun is (kept > 0)
+    listener.receive_chunk(chunk(2000, speech=True))
+    answer = listener.answer()
+    assert answer.sound_s == pytest.approx((kept + 1) * CHUNK_S)
+    assert not answer.early, "the key says that it is the answer"
+
+
 def test_speech_without_a_pause_is_no_noise() -> None:
     """Where an operator's key opens the answer, nothing of the line's own noise may have been heard."""
     listener = Listener(ListenerConfig(), CHUNK_S)

@@ -348,6 +348,27 @@ def test_talk_with_an_operator_who_speaks_the_question_is_no_answer_before_the_k
     assert caller.exam.stage is Stage.ANSWERING
 
 
+def test_what_is_said_to_the_operator_until_the_key_is_not_judged() -> None:
+    caller = Caller(OPERATOR, can_play=False)
+    caller.hear("speech", 3.0)
+    caller.exam.press(Press.ASK, caller.now)
+    caller.hear("quiet", 1.0)
+    caller.hear("speech", 3.0)
+    caller.exam.press(Press.ANSWERING, caller.now)
+    caller.hear("quiet", 2.0)
+    assert caller.exam.stage is Stage.ANSWERING, '"What, whisper?" was no answer'
+
+
+def test_an_answer_that_nobody_could_judge_recognises_nobody() -> None:
+    """Or a song, by which nobody is recognised either, would be the end of it."""
+    caller = Caller(keys=("foreign-words", "sing", "emotions"))
+    caller.hear("speech", 4.0)
+    caller.suspect()
+    answered(caller, compliance=None)
+    assert caller.exam.question is not None
+    assert caller.exam.question.challenge.key == "emotions", "a song would tell the voice no better"
+
+
 def test_a_decision_is_recorded_with_who_and_why_before_it_moves_the_tag_even_when_all_is_over() -> None:
     caller = Caller(OPERATOR)
     for press, verdict in ((Press.ACCEPT, ""), (Press.OVERRIDE, "deepfake-likely")):
