@@ -6,6 +6,7 @@ and 30 s, each under wideband, G.711 and noisy G.711. Scores come from the model
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -60,7 +61,7 @@ class Scored:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """LLRs: below `deepfake_llr` a call is tagged Deepfake-likely, above `human_llr` Human-likely."""
+    """LLRs: at or below `deepfake_llr` a call is tagged Deepfake-likely, at or above `human_llr` Human-likely."""
 
     deepfake_llr: float
     human_llr: float
@@ -235,5 +236,7 @@ def choose_thresholds(scored: Sequence[Scored], calibration: Calibration) -> Thr
         raise ValueError("no bona fide trial with 3 s of speech to set thresholds on")
     fakes = np.sort(llrs(("clip", "4", "10", "30"), False, 3.0))
     deepfake = min(limits)
-    human = float(fakes[int(0.9 * len(fakes))]) if len(fakes) else 1.0
-    return Thresholds(deepfake_llr=round(deepfake, 3), human_llr=round(max(human, deepfake + 0.2), 3))
+    human = float(fakes[len(fakes) - len(fakes) // 10 - 1]) if len(fakes) else 1.0
+    # Rounded away from the middle: who reaches a threshold is tagged by it, and these are next to somebody's own LLR.
+    deepfake, human = math.floor(1000 * deepfake - 1e-6) / 1000, math.ceil(1000 * human + 1e-6) / 1000
+    return Thresholds(deepfake_llr=deepfake, human_llr=max(human, round(deepfake + 0.2, 3)))

@@ -109,14 +109,14 @@ def _pool(means: Scores, weights: Scores) -> Scores:
 
 
 def false_positive_rate(bonafide: ArrayLike, threshold: float) -> float:
-    """Share of bona fide scores below `threshold`: people called fakes."""
-    return float(np.mean(_scores(bonafide, "bona fide") < threshold))
+    """Share of bona fide scores at or below `threshold`: people called fakes, as a call is tagged."""
+    return float(np.mean(_scores(bonafide, "bona fide") <= threshold))
 
 
 def threshold_at_fpr(bonafide: ArrayLike, rate: float) -> float:
-    """The highest threshold that rejects at most `rate` of the bona fide scores."""
+    """The highest threshold that rejects at most `rate` of the bona fide scores, which are those at or below it."""
     bona = np.sort(_scores(bonafide, "bona fide"))
-    return float(bona[min(int(rate * len(bona) + 1e-9), len(bona) - 1)])
+    return float(np.nextafter(bona[min(int(rate * len(bona) + 1e-9), len(bona) - 1)], -np.inf))
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def summary(bonafide_llr: ArrayLike, spoof_llr: ArrayLike) -> Summary:
         act_dcf=act_dcf(bona, fake),
         cllr=cllr(bona, fake),
         min_cllr=min_cllr(bona, fake),
-        caught_at_1_percent=float(np.mean(fake < threshold_at_fpr(bona, 0.01))),
+        caught_at_1_percent=float(np.mean(fake <= threshold_at_fpr(bona, 0.01))),
     )
 
 
@@ -177,9 +177,9 @@ def within_repository_auroc(trials: list[Trial], least: int = 4) -> tuple[float,
 
 
 def false_positives_by_repository(trials: list[Trial], threshold: float) -> list[tuple[str, int, int]]:
-    """(repository, bona fide clips, of them below the threshold), worst share first."""
+    """(repository, bona fide clips, of them at or below the threshold), worst share first."""
     rows = []
     for repo in {trial.repo for trial in trials if trial.bonafide}:
         scores = np.array([t.llr for t in trials if t.repo == repo and t.bonafide])
-        rows.append((repo, len(scores), int((scores < threshold).sum())))
+        rows.append((repo, len(scores), int((scores <= threshold).sum())))
     return sorted(rows, key=lambda row: (-row[2] / row[1], -row[1]))

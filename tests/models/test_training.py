@@ -345,8 +345,8 @@ def test_trials_are_prefixes_and_joined_calls() -> None:
     assert [(r.span, len(r.samples)) for r in calls] == [("10", 96000)]
 
 
-def made_up(separation: float, growth: float) -> list[Scored]:
-    rng = np.random.default_rng(2)
+def made_up(separation: float, growth: float, seed: int = 2) -> list[Scored]:
+    rng = np.random.default_rng(seed)
     out = []
     for span, seconds in (("2", 2.0), ("clip", 5.0), ("10", 10.0)):
         for person in (True, False):
@@ -366,12 +366,17 @@ def test_calibration_finds_the_likelihood_ratio() -> None:
     assert abs(fitted.llr(0.0, 5.0)) < 0.3
 
 
-def test_thresholds_keep_their_promise() -> None:
-    scored = made_up(0.5, 0.5)
+@pytest.mark.parametrize("seed", range(20))
+def test_thresholds_keep_their_promise(seed: int) -> None:
+    """Of each kind of trial; at or below one a call is Deepfake-likely, at or above the other Human-likely."""
+    scored = made_up(0.5, 0.5, seed)
     calibration = fit(scored)
     found = choose_thresholds(scored, calibration)
-    people = [calibration.llr(s.level, s.speech_s) for s in scored if s.recording.bonafide and s.speech_s >= 3]
-    assert np.mean(np.array(people) < found.deepfake_llr) <= 0.01
+    for span in ("clip", "10"):
+        people = [calibration.llr(s.level, s.speech_s) for s in scored if s.recording.bonafide and s.recording.span == span]
+        assert np.mean(np.array(people) <= found.deepfake_llr) <= 0.01
+    fakes = [calibration.llr(s.level, s.speech_s) for s in scored if not s.recording.bonafide and s.speech_s >= 3]
+    assert np.mean(np.array(fakes) >= found.human_llr) <= 0.1
     assert found.human_llr > found.deepfake_llr
     with pytest.raises(ValueError, match="3 s of speech"):
         choose_thresholds([s for s in scored if s.speech_s < 3], calibration)
