@@ -44,7 +44,7 @@ def export(model: StreamingConformer, path: Path, info: ModelInfo | None = None,
     The graph takes any number of frames at once; `chunk_ms` is what it is served with where nobody says otherwise.
     """
     samples = RATE * chunk_ms // 1000
-    if samples % FRAME_SAMPLES:
+    if samples < FRAME_SAMPLES or samples % FRAME_SAMPLES:
         raise ValueError(f"a chunk of {chunk_ms} ms is no whole number of {1000 * FRAME_SAMPLES // RATE} ms frames")
     info = info or untrained_info(path.stem, samples)
     info = replace(info, flops_per_chunk=matrix_flops(model.config, samples // FRAME_SAMPLES))

@@ -18,7 +18,7 @@ from models.calibrate import Recording, Thresholds
 from models.calibration import Calibration
 from models.conformer import StreamingConformer
 from models.copies import DEV_PLAN, MORE_PLAN, TRAIN_PLAN, add_copies, add_originals
-from models.corpus import Clip, read_corpus, read_manifest
+from models.corpus import LABELS, Clip, read_corpus, read_manifest
 from models.dataset import Sampler, read_noises
 from models.export import export
 from models.features import RATE
@@ -76,6 +76,17 @@ def further_clips(places: Places, corpus: Sequence[Clip]) -> list[Clip]:
             known[clip.name] = clip
             found.append(clip)
     return found
+
+
+def check_classes(places: Places) -> None:
+    """ValueError where train or dev has no people or no fakes: the caches would be filled for hours before it showed."""
+    train = train_clips(places)
+    parts = {"train": [*train, *further_clips(places, train)], "dev": read_corpus(places.corpus, ["dev"])}
+    for split, clips in parts.items():
+        there = {clip.label for clip in clips}
+        if missing := [label for label in LABELS if label not in there]:
+            where = places.manifest if places.manifest and split == "train" else places.corpus
+            raise ValueError(f"{where} has no {missing[0]} clips in {split}; training needs both classes in train and in dev")
 
 
 def prepare(places: Places) -> tuple[AudioStore, AudioStore]:
@@ -195,7 +206,7 @@ def ship_second_opinion(
 
 def _write_figures(found: dict[str, Any], run: Path) -> None:
     run.mkdir(parents=True, exist_ok=True)
-    (run / "dev_figures.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+    (run / "dev_figures.json").write_text(json.dumps(found, indent=1, allow_nan=False), encoding="utf-8")
     (run / "dev_figures.md").write_text(report.as_text(found), encoding="utf-8")
 
 
@@ -232,7 +243,9 @@ def provenance_of(checkpoint: Path, stores: tuple[AudioStore, AudioStore]) -> di
     """What made a checkpoint: steps, seed, hours of each kind of audio, when and with what."""
     import torch
 
-    found = torch.load(checkpoint, map_location="cpu", weights_only=False)
+    from models.train import read_checkpoint
+
+    found = read_checkpoint(checkpoint)
     clean = [entry for entry in stores[0].entries if not entry.coding]
 
     def hours(keep: Sequence[Any]) -> float:
@@ -265,6 +278,7 @@ def from_corpus(places: Places, config: TrainConfig) -> dict[str, Any]:
         from models.second_opinion.tune import check
 
         check(config)  # before the hour that the caches take
+    check_classes(places)
     stores = prepare(places)
     best = train_and_choose(places, config, stores)
     if heavier:

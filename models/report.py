@@ -35,7 +35,8 @@ def figures(scored: Sequence[Scored], calibration: Calibration, thresholds: Thre
             if len(bona) < 5 or len(fake) < 5:
                 continue
             cell = {"condition": condition, "span": span, **metrics.summary(bona, fake).__dict__}
-            cell["within_repository_auroc"], cell["repositories"] = metrics.within_repository_auroc(rows)
+            within, cell["repositories"] = metrics.within_repository_auroc(rows)
+            cell["within_repository_auroc"] = within if cell["repositories"] else None  # JSON has no nan
             cell["accused"] = metrics.false_positive_rate(bona, thresholds.deepfake_llr)
             cell["caught"] = metrics.false_positive_rate(fake, thresholds.deepfake_llr)
             cells.append({k: round(v, 4) if isinstance(v, float) else v for k, v in cell.items()})
@@ -72,9 +73,10 @@ def as_text(found: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for c in found["cells"]:
+        within = "-" if c["within_repository_auroc"] is None else f"{c['within_repository_auroc']:.3f}"
         lines.append(
             f"| {c['condition']} | {SPAN_NAMES[c['span']]} | {c['bonafide']} / {c['spoof']} | {100 * c['eer']:.1f} "
-            f"| {c['auroc']:.3f} | {c['within_repository_auroc']:.3f} ({c['repositories']}) | {c['min_dcf']:.3f} "
+            f"| {c['auroc']:.3f} | {within} ({c['repositories']}) | {c['min_dcf']:.3f} "
             f"| {c['act_dcf']:.3f} | {c['cllr']:.3f} ({c['min_cllr']:.3f}) | {100 * c['accused']:.1f} "
             f"| {100 * c['caught']:.1f} |"
         )

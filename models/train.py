@@ -12,9 +12,9 @@ import time
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from math import cos, pi
+from math import cos, inf, isfinite, pi
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 import torch
@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
+from models import torch_files
 from models.channel import ChannelConfig
-from models.conformer import PAIRED, ModelConfig, StreamingConformer
+from models.conformer import FRAME_SAMPLES, PAIRED, ModelConfig, StreamingConformer
 from models.dataset import BatchConfig, Sampler
 from models.objective import Heard, LossConfig, MaskConfig, hear, loss_of, taught_loss, training_views, trunk_loss
 from models.selection import Dev, DevFigures
@@ -66,7 +67,7 @@ class TrainConfig:
     channel: ChannelConfig = field(default_factory=ChannelConfig)
 
 
-PURPOSES = ("calls", "answers")
+PURPOSES, OPTIMIZERS = ("calls", "answers"), ("muon", "adamw")
 MAY_CHANGE = ("model", "steps", "ease", "warmup", "threads", "device", "judge_every", "save_every")  # when a run is resumed
 ANSWERS_MIX = (0.2, 0.8)  # the pooled view knows recording worlds: of no use where one call's answers are judged
 
@@ -76,17 +77,19 @@ SECTIONS: Mapping[str, Any] = {
     "loss": LossConfig,
     "mask": MaskConfig,
 }
+NAMES: Mapping[Any, str] = {int: "whole number", float: "finite number", bool: "boolean", str: "text"}  # of types, in messages
 
 
 def load_config(path: Path | None) -> TrainConfig:
-    """A TrainConfig from TOML; None gives the defaults. ValueError names an unknown key."""
+    """A TrainConfig from TOML; None gives the defaults. ValueError names a key that is unknown or has a wrong value: the
+    caches that a run fills first take hours."""
     if path is None:
         return TrainConfig()
     table = tomllib.loads(path.read_text(encoding="utf-8"))
     for name, kind in SECTIONS.items():
         if name in table:
-            table[name] = _dataclass(kind, table[name], f"{path}: [{name}]")
-    config: TrainConfig = _dataclass(TrainConfig, table, str(path))
+            table[name] = checked(kind, table[name], f"{path}: [{name}]")
+    config: TrainConfig = checked(TrainConfig, table, str(path))
     _check(path, config)
     return config
 
@@ -95,6 +98,12 @@ def _check(path: Path, config: TrainConfig) -> None:
     """ValueError for what does not go together."""
     if config.purpose not in PURPOSES:
         raise ValueError(f"{path}: unknown purpose {config.purpose!r}; known: {', '.join(PURPOSES)}")
+    if config.optimizer not in OPTIMIZERS:
+        raise ValueError(f"{path}: unknown optimizer {config.optimizer!r}; known: {', '.join(OPTIMIZERS)}")
+    counts = {name: getattr(config, name) for name in ("steps", "judge_every", "save_every", "threads")}
+    for name, count in (counts | {"[batch] rows": config.batch.rows}).items():
+        if count < 1:
+            raise ValueError(f"{path}: {name} {count} must be at least 1")
     if config.paired_teachers and not config.teachers:
         raise ValueError(f"{path}: paired_teachers teach one of two views; the other needs teachers")
     if not 0 < config.blend <= 1:
@@ -103,13 +112,53 @@ def _check(path: Path, config: TrainConfig) -> None:
         raise ValueError(f"{path}: a blend of {config.blend} needs start, the weights to blend with")
     if not config.teachers and (config.quiet_teachers or config.loss.trunk or not config.loss.labels):
         raise ValueError(f"{path}: quiet_teachers, [loss] trunk and a [loss] labels of 0 need teachers")
+    if "kind" not in config.model:  # a second opinion's shape is checked where the extra that it needs is
+        _try_out(shape_of(config.model, f"{path}: [model]"), f"{path}: [model]")
 
 
-def _dataclass(kind: Any, table: Mapping[str, Any], where: str) -> Any:
+def _try_out(shape: ModelConfig, where: str) -> None:
+    """ValueError for a shape that no model can have: one is made and hears a frame. The random state stays as it was."""
+    try:
+        with torch.random.fork_rng(devices=[]):
+            StreamingConformer(shape)(torch.zeros(1, FRAME_SAMPLES))
+    except (ArithmeticError, IndexError, RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(f"{where}: no model has this shape ({str(error).splitlines()[0]})") from None
+
+
+def checked(kind: Any, table: Mapping[str, Any], where: str) -> Any:
+    """A dataclass of a table's values. ValueError, beginning with `where`, names a key that is unknown or of another type."""
+    if not isinstance(table, Mapping):
+        raise ValueError(f"{where}: {table!r} is no table")
     known = {f.name for f in fields(kind)}
     if unknown := sorted(set(table) - known):
         raise ValueError(f"{where}: unknown key {unknown[0]!r}; known: {', '.join(sorted(known))}")
+    types = get_type_hints(kind)
+    for key, value in table.items():
+        if not _is_a(types[key], value):
+            raise ValueError(f"{where}: {key} {value!r} is no {_name_of(types[key])}")
     return kind(**table)
+
+
+def _is_a(wanted: Any, value: Any) -> bool:
+    """Whether a value of TOML is what an annotation asks for: whole numbers do for others too, lists for tuples."""
+    inner = get_args(wanted)
+    if get_origin(wanted) is tuple:
+        each = inner[:1] * len(value) if inner[-1] is ... and isinstance(value, list | tuple) else inner
+        return isinstance(value, list | tuple) and len(value) == len(each) and all(map(_is_a, each, value))
+    if get_origin(wanted) is Mapping:
+        return isinstance(value, Mapping) and all(_is_a(inner[1], item) for item in value.values())
+    if wanted is float:
+        return type(value) in (int, float) and abs(value) < inf
+    return wanted is Any or type(value) is wanted
+
+
+def _name_of(wanted: Any) -> str:
+    inner = get_args(wanted)
+    if get_origin(wanted) is tuple:
+        return f"list of {'' if inner[-1] is ... else f'{len(inner)} '}{NAMES[inner[0]]}s"
+    if get_origin(wanted) is Mapping:
+        return "table" if inner[1] is Any else f"table of {NAMES[inner[1]]}s"
+    return NAMES[wanted]
 
 
 def rate_at(step: int, config: TrainConfig) -> float:
@@ -227,9 +276,8 @@ class Trainer:
         assert self.dev is not None
         kept = self.kept()
         figures = self.dev.judge(frame_scorer(kept, self.config.device))
-        line = {"step": self.step, "loss": round(loss, 4), "choice": figures.choice, **asdict(figures)}
         with (self.folder / "dev.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write(dev_line(self.step, loss, figures))
         tqdm.write(f"step {self.step} loss {loss:.3f} {figures.line()}")
         answers = self.config.purpose == "answers"
         if answers or figures.choice > self.best:
@@ -259,7 +307,7 @@ class Trainer:
 
     def resume(self, path: Path) -> None:
         """Go on from a checkpoint. ValueError when it belongs to another model."""
-        found = torch.load(path, map_location=self.config.device, weights_only=False)
+        found = read_checkpoint(path, self.config.device)
         if shape_of(found["config"]["model"]) != shape_of(self.config.model):
             raise ValueError(f"{path} holds a model of another shape; train into an empty folder")
         if other := changed(found["config"], asdict(self.config)):
@@ -272,6 +320,14 @@ class Trainer:
         torch.set_rng_state(found["torch_random"].cpu())
         self.step, self.best = found["step"], found["best"]
         log.info("resumed at step %d", self.step)
+
+
+def dev_line(step: int, loss: float, figures: DevFigures) -> str:
+    """A look at dev as a line of dev.jsonl; null where there is no figure, which JSON has no number for."""
+    found = {"step": step, "loss": round(loss, 4), "choice": figures.choice, **asdict(figures)}
+    found["loss"] = found["loss"] if isfinite(loss) else None
+    found["within"] = {condition: value if isfinite(value) else None for condition, value in figures.within.items()}
+    return json.dumps(found, allow_nan=False) + "\n"
 
 
 def changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
@@ -310,10 +366,12 @@ def frame_scorer(model: StreamingConformer, device: str = "cpu") -> Any:
     return score
 
 
-def shape_of(model: Mapping[str, Any]) -> ModelConfig:
-    """The shape that a recipe or a checkpoint names. TOML has lists where a dataclass has tuples; both are one shape."""
+def shape_of(model: Mapping[str, Any], where: str = "[model]") -> ModelConfig:
+    """The shape that a recipe or a checkpoint names. TOML has lists where a dataclass has tuples; both are one shape.
+    ValueError, beginning with `where`, names a key that no shape has."""
     values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in model.items()}
-    return ModelConfig(**values)
+    shape: ModelConfig = checked(ModelConfig, values, where)
+    return shape
 
 
 def begun_with(config: TrainConfig) -> StreamingConformer:
@@ -331,11 +389,23 @@ def begun_with(config: TrainConfig) -> StreamingConformer:
     return model
 
 
+def read_checkpoint(path: Path, device: str = "cpu") -> dict[str, Any]:
+    """What a run saved. ValueError is a sentence."""
+    found = torch_files.load(path, "checkpoint", device)
+    config = found.get("config")
+    if not (isinstance(config, dict) and isinstance(config.get("model"), dict) and "averaged" in found):
+        raise ValueError(f"{path} is no checkpoint of `vivavoce train`: RUN/best.pt and RUN/last.pt are some")
+    return found
+
+
 def load_averaged(path: Path) -> StreamingConformer:
-    """The averaged weights of a checkpoint, in evaluation mode, on the CPU."""
-    found = torch.load(path, map_location="cpu", weights_only=False)
-    model = StreamingConformer(shape_of(found["config"]["model"]))
-    model.load_state_dict(found["averaged"])
+    """The averaged weights of a checkpoint, in evaluation mode, on the CPU. ValueError when it holds no such model."""
+    found = read_checkpoint(path)
+    model = StreamingConformer(shape_of(found["config"]["model"], f"{path}: [model]"))
+    try:
+        model.load_state_dict(found["averaged"])
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"{path} does not fit this version: {str(error).splitlines()[0]}") from None
     return model.eval()
 
 

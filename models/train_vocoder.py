@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
+from models import torch_files
 from models.copies import active_level
 from models.corpus import Clip, read_audio, resample
 from models.neural_vocoder import VocoderConfig
@@ -91,7 +92,7 @@ def finished(folder: Path, config: VocoderTraining) -> bool:
     """Whether a run of this shape has nothing left to do, so that no speech need be read."""
     if not ((folder / VOICES).is_file() and (folder / "last.pt").is_file()):
         return False
-    last = torch.load(folder / "last.pt", weights_only=False)
+    last = torch_files.load(folder / "last.pt", "checkpoint of a vocoder")
     return VocoderConfig(**last["config"]["shape"]) == config.shape and int(last["step"]) >= config.steps
 
 
@@ -223,7 +224,7 @@ class VocoderTrainer:
 
     def resume(self, path: Path) -> None:
         """Go on from a checkpoint. ValueError when it belongs to a vocoder of another shape."""
-        found = torch.load(path, map_location="cpu", weights_only=False)
+        found = torch_files.load(path, "checkpoint of a vocoder")
         if VocoderConfig(**found["config"]["shape"]) != self.config.shape:
             raise ValueError(f"{path} holds a vocoder of another shape; train into an empty folder")
         for name in ("vocoder", "judges", "optimizer", "judge_optimizer"):

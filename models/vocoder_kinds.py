@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
-
+from models import torch_files
 from models.harmonic_vocoder import HarmonicVocoder
 from models.neural_vocoder import NeuralVocoder, VocoderConfig
 from models.token_vocoder import TokenVocoder
@@ -35,8 +34,10 @@ def build_vocoder(shape: VocoderConfig) -> AnyVocoder:
 
 
 def load_snapshot(path: Path) -> AnyVocoder:
-    """A vocoder in evaluation mode."""
-    found = torch.load(path, map_location="cpu", weights_only=False)
+    """A vocoder in evaluation mode. ValueError when the file holds none."""
+    found = torch_files.load(path, "snapshot of a vocoder")
+    if not {"shape", "vocoder"} <= found.keys():
+        raise ValueError(f"{path} is no snapshot of `vivavoce train-vocoder`")
     vocoder = build_vocoder(VocoderConfig(**found["shape"]))
     vocoder.load_state_dict(found["vocoder"])
     return vocoder.eval()

@@ -21,6 +21,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if importlib.util.find_spec("torch") is None:
         raise ConfigError("exporting needs torch: install the extra with pip install 'vivavoce[train]'")
+    from models.runtime import FRAME_MS
+
+    if args.chunk_ms <= 0 or args.chunk_ms % FRAME_MS:
+        raise ConfigError(f"--chunk-ms {args.chunk_ms} is no positive multiple of {FRAME_MS}")
     if not args.checkpoint.is_file():
         raise ConfigError(f"checkpoint {args.checkpoint} does not exist")
     from models.export import export

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,12 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from models import calibrate, report
+from models import calibrate, report, torch_files
 from models.calibrate import CONDITIONS, Recording, Scored
 from models.calibration import Calibration
 from models.second_opinion.backbone import rebuilt
 from models.second_opinion.listen import mean_logit
 from models.second_opinion.model import SecondOpinion, SslConfig
+from models.train import read_checkpoint
 
 FORMAT = 1
 Samples = NDArray[np.int16]
@@ -68,11 +68,8 @@ def load(path: Path, device: str = "cpu") -> Opinion:
     """A finished second opinion, read without running any code in the file. ValueError is a sentence."""
     if not path.is_file():
         raise ValueError(f"the second opinion {path} does not exist")
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError):
-        raise ValueError(f"{path} is no second opinion: it cannot be read as a torch file of weights") from None
-    if not isinstance(found, dict) or found.get("format") != FORMAT or "backbone" not in found:
+    found = torch_files.load(path, "second opinion")
+    if found.get("format") != FORMAT or "backbone" not in found:
         raise ValueError(f"{path} is no finished second opinion: that is what `vivavoce train` writes to --out")
     try:
         inner, normalise = rebuilt(found["backbone"])
@@ -85,7 +82,7 @@ def load(path: Path, device: str = "cpu") -> Opinion:
 
 def finished(checkpoint: Path, window: int, version: str, device: str = "cpu") -> Opinion:
     """The averaged weights of a run's checkpoint, not yet calibrated."""
-    found = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    found = read_checkpoint(checkpoint)
     model = SecondOpinion.from_source(SslConfig.of(found["config"]["model"]))
     if unknown := model.load_state_dict(found["averaged"], strict=False).unexpected_keys:  # the rest is frozen, just read
         raise ValueError(f"{checkpoint} is of another model: {unknown[0]}")

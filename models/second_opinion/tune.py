@@ -6,7 +6,6 @@ of a run hold what is trained and nothing of what is frozen.
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Mapping
@@ -27,7 +26,7 @@ from models.second_opinion.backbone import read
 from models.second_opinion.listen import mean_logit
 from models.second_opinion.model import SecondOpinion, SslConfig
 from models.selection import Dev, DevFigures
-from models.train import TrainConfig, changed, ease_at, rate_at
+from models.train import TrainConfig, changed, checked, dev_line, ease_at, rate_at, read_checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +37,7 @@ def check(config: TrainConfig) -> SslConfig:
         if getattr(config, name):
             raise ValueError(f"{name} is for the streaming model and does not go with [model] kind = 'ssl'")
     wanted = SslConfig.of(config.model)
+    checked(SslConfig, asdict(wanted), "[model]")
     read(wanted.source)
     return wanted
 
@@ -114,9 +114,8 @@ class Tuner:
         """Look at dev with the averaged weights; keep them as best.pt when they are."""
         assert self.dev is not None
         figures = self.dev.judge(self.views)
-        line = {"step": self.step, "loss": round(loss, 4), "choice": figures.choice, **asdict(figures)}
         with (self.folder / "dev.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write(dev_line(self.step, loss, figures))
         tqdm.write(f"step {self.step} loss {loss:.3f} {figures.line()}")
         if figures.choice > self.best:
             self.best = figures.choice
@@ -163,7 +162,7 @@ class Tuner:
 
     def resume(self, path: Path) -> None:
         """Go on from a checkpoint. ValueError when it belongs to another model."""
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        found = read_checkpoint(path)
         if found["config"]["model"] != dict(self.config.model):
             raise ValueError(f"{path} is of another [model]; train into an empty folder")
         if other := changed(found["config"], asdict(self.config)):

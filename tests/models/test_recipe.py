@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -108,6 +109,35 @@ def test_a_corpus_without_splits_is_not_trained_on(tmp_path: Path) -> None:
         recipe.train_clips(Places(tmp_path, None, tmp_path, tmp_path, tmp_path / "m.onnx"))
 
 
+@pytest.mark.parametrize(
+    ("rows", "missing"),
+    [
+        ("a.wav,train,bonafide\nb.wav,train,spoof\n", "bonafide clips in dev"),
+        ("a.wav,train,bonafide\nb.wav,train,spoof\nc.wav,dev,bonafide\n", "spoof clips in dev"),
+        ("a.wav,train,bonafide\nc.wav,dev,bonafide\nd.wav,dev,spoof\n", "spoof clips in train"),
+        ("c.wav,dev,bonafide\nd.wav,dev,spoof\n", "bonafide clips in train"),
+    ],
+)
+def test_a_corpus_that_cannot_be_trained_on_is_told_before_the_caches_are_filled(
+    tmp_path: Path, rows: str, missing: str
+) -> None:
+    (tmp_path / "manifest.csv").write_text("path,split,label\n" + rows)
+    places = Places(tmp_path, None, tmp_path / "run", tmp_path / "cache", tmp_path / "m.onnx")
+    with pytest.raises(ValueError, match=f"^{tmp_path} has no {missing}; training needs both classes in train and in dev$"):
+        recipe.from_corpus(places, TrainConfig())
+    assert not (tmp_path / "cache").exists()
+
+
+def test_further_speech_and_a_choice_of_clips_count_among_the_classes(corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more/manifest.csv").write_text("path,label\nmore.wav,bonafide\n")
+    (tmp_path / "fakes.csv").write_text("path,split,label\n" + str(corpus / "train1.wav") + ",train,spoof\n")
+    places = Places(corpus, None, tmp_path, tmp_path, tmp_path / "m.onnx", manifest=tmp_path / "fakes.csv")
+    with pytest.raises(ValueError, match=r"fakes\.csv has no bonafide clips in train"):
+        recipe.check_classes(places)
+    recipe.check_classes(replace(places, more=(tmp_path / "more",)))
+
+
 def test_further_speech_needs_no_split_but_a_name_of_its_own(corpus: Path, tmp_path: Path) -> None:
     for folder, name in (("a", "more"), ("b", "train0")):
         (tmp_path / folder).mkdir()
@@ -149,7 +179,7 @@ def test_a_part_is_copied_as_it_is_in_the_whole(corpus: Path, tmp_path: Path, mo
 
 
 def test_provenance_has_the_day_of_the_training_not_of_the_report(tmp_path: Path) -> None:
-    found = {"config": {"seed": 4, "batch": {"rows": 8}}, "step": 7, "saved": 1_700_000_000.0}  # 14 November 2023
+    found = {"config": {"seed": 4, "batch": {"rows": 8}, "model": {}}, "averaged": {}, "step": 7, "saved": 1_700_000_000.0}  # 14 November 2023
     torch.save(found, tmp_path / "best.pt")
     provenance = recipe.provenance_of(tmp_path / "best.pt", (AudioStore(tmp_path / "a"), AudioStore(tmp_path / "b")))
     assert (provenance["trained"], provenance["steps"], provenance["seed"]) == ("2023-11-14", 7, 4)
@@ -173,6 +203,17 @@ def test_figures_count_people_accused_and_fakes_caught() -> None:
     text = report.as_text(found)
     assert "| g711 | whole clip | 5 / 5 |" in text
     assert "| o/a | 5 | 1 |" in text
+
+
+def test_a_figure_that_there_is_none_of_is_null_and_a_dash(tmp_path: Path) -> None:
+    """No repository has both classes; JSON has no nan, and strict readers refuse a file with one."""
+    rows = [scored(True, x) for x in range(5)] + [scored(False, -x, repo="o/b") for x in range(5)]
+    found = report.figures(rows, Calibration(1, 0, 0, 1), Thresholds(-2.5, 1))
+    recipe._write_figures(found, tmp_path)
+    (cell,) = json.loads((tmp_path / "dev_figures.json").read_text(), parse_constant=pytest.fail)["cells"]
+    assert (cell["within_repository_auroc"], cell["repositories"]) == (None, 0)
+    assert "| - (0) |" in (tmp_path / "dev_figures.md").read_text()
+    assert report.as_text(json.loads((tmp_path / "dev_figures.json").read_text())) == report.as_text(found)
 
 
 def test_small_cells_are_not_reported() -> None:

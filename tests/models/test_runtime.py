@@ -63,8 +63,9 @@ def test_longer_chunks_come_from_the_same_weights(tmp_path: Path) -> None:
     export(net, tmp_path / "long.onnx", chunk_ms=320)
     assert load_model(tmp_path / "long.onnx").chunk_samples == 2560
     assert load_model(tmp_path / "long.onnx", chunk_ms=160).chunk_samples == 1280
-    with pytest.raises(ValueError, match="100 ms"):
-        export(net, tmp_path / "odd.onnx", chunk_ms=100)
+    for chunk_ms in (100, 0, -40):
+        with pytest.raises(ValueError, match=f"a chunk of {chunk_ms} ms is no whole number of 40 ms frames"):
+            export(net, tmp_path / "odd.onnx", chunk_ms=chunk_ms)
 
 
 def test_an_export_that_differs_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

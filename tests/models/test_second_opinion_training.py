@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -117,6 +118,22 @@ def test_a_checkpoint_of_another_model_is_refused(store: AudioStore, tmp_path: P
         Tuner(config(source, layers=1), sampler(store), None, tmp_path / "run").run()
 
 
+def test_what_dev_does_not_tell_is_null(store: AudioStore, tmp_path: Path) -> None:  # noqa: F811
+    """Two people and two fakes of each repository are too few for a figure inside repositories; JSON has no nan."""
+    clips = fill(AudioStore(tmp_path / "dev"), people=4)
+    dev = Dev(AudioStore(tmp_path / "dev"), clips, [])
+    Tuner(config(tiny(tmp_path / "source")), sampler(store), dev, tmp_path / "run").judge(0.5)
+    found = json.loads((tmp_path / "run/dev.jsonl").read_text(), parse_constant=pytest.fail)
+    assert set(found["within"].values()) == {None}
+
+
+def test_a_file_that_is_no_checkpoint_is_a_sentence(store: AudioStore, tmp_path: Path) -> None:  # noqa: F811
+    tuner = Tuner(config(tiny(tmp_path / "source")), sampler(store), None, tmp_path / "run")
+    (tmp_path / "run/last.pt").write_text("not a checkpoint")
+    with pytest.raises(ValueError, match=r"last\.pt is no checkpoint"):
+        tuner.run()
+
+
 def test_the_loss_likes_right_logits_and_real_above_copy() -> None:
     batch = batch_of([1, 0], [1, 0])
     right, level = torch.tensor([2.0, -2.0]), torch.zeros(2)
@@ -134,6 +151,7 @@ def test_a_wrong_recipe_is_told_before_anything_is_done(tmp_path: Path) -> None:
     for changes, words in (
         ({"model": {"kind": "ssl"}}, "needs source"),
         ({"model": {**good.model, "widht": 3}}, "unknown key 'widht'"),
+        ({"model": {**good.model, "width": "16"}}, r"\[model\]: width '16' is no whole number"),
         ({"model": {**good.model, "source": str(tmp_path / "gone")}}, "gone is neither a folder"),
         ({"teachers": ("a.pt",)}, "teachers is for the streaming model"),
         ({"paired_teachers": ("a.pt",)}, "paired_teachers is for the streaming model"),
