@@ -27,12 +27,16 @@ def read_rows(manifest: Path, split: str = "train") -> tuple[list[Row], list[Cli
     if not manifest.is_file():
         raise ValueError(f"manifest {manifest} does not exist")
     rows, clips = [], []
-    with manifest.open(newline="", encoding="utf-8") as file:
+    with manifest.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
         if missing := {"path", "label"} - set(reader.fieldnames or ()):
             raise ValueError(f"{manifest}: the column {sorted(missing)[0]!r} is missing")
-        for number, row in enumerate(reader, start=2):
-            clip = clip_of(row, manifest.parent, f"{manifest}, line {number}")
+        for row in reader:
+            where = f"{manifest}, line {reader.line_num}"
+            if more := len(row.get(None, ())):  # where the reader puts what is too much
+                known = len(reader.fieldnames or ())
+                raise ValueError(f"{where}: {known + more} columns instead of {known}")
+            clip = clip_of(row, manifest.parent, where)
             if clip.split in ("", split):
                 rows.append(row)
                 clips.append(clip)

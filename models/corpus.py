@@ -14,6 +14,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ def read_manifest(manifest: Path, splits: Iterable[str] = SPLITS, *, root: Path 
         missing = {"path", "label"} - set(reader.fieldnames or ())
         if missing:
             raise ValueError(f"{manifest}: the column {sorted(missing)[0]!r} is missing")
-        clips = [clip_of(row, folder, f"{manifest}, line {number}") for number, row in enumerate(reader, start=2)]
+        clips = [clip_of(row, folder, f"{manifest}, line {reader.line_num}") for row in reader]
     return [clip for clip in _told_apart(clips, folder) if not clip.split or clip.split in wanted]
 
 
@@ -130,9 +131,12 @@ def clip_of(row: Mapping[str, str | None], folder: Path, where: str) -> Clip:
 
 def _number(text: str, column: str, where: str) -> float:
     try:
-        return float(text) if text else 0.0
+        number = float(text) if text else 0.0
     except ValueError as error:
         raise ValueError(f"{where}: {column} {text!r} is not a number") from error
+    if not isfinite(number):  # one would spoil every sum it is in
+        raise ValueError(f"{where}: {column} {text!r} is not finite")
+    return number
 
 
 def _open(path: Path) -> Any:

@@ -55,7 +55,7 @@ def smoothing(samples: Samples, _: int, *, window: int) -> Samples:
 def echo(samples: Samples, _: int, *, gain: float, delay_s: float = 0.1) -> Samples:
     late = np.zeros(len(samples), np.float32)
     shift = int(delay_s * RATE)
-    late[shift:] = samples[: len(samples) - shift]
+    late[shift:] = samples[: max(0, len(samples) - shift)]  # a clip may be shorter than the delay
     return to_int16(samples + gain * late)
 
 

@@ -142,6 +142,13 @@ def test_every_cell_changes_the_audio_the_same_way_each_time(cell: Any) -> None:
     assert 50 < np.abs(changed.astype(float)).mean() < 20000
 
 
+@pytest.mark.parametrize("cell", [cell for cell in CELLS if cell.name == "echo"], ids=lambda c: c.level)
+def test_a_clip_shorter_than_its_echo_has_none(cell: Any) -> None:
+    for length in (1, 400, 600, 800):
+        assert np.array_equal(cell.change(speech()[:length], 3), speech()[:length])
+    assert not np.array_equal(cell.change(speech()[:2000], 3), speech()[:2000])
+
+
 @pytest.mark.parametrize("rate", [0.7, 1.3])
 def test_stretching_keeps_the_pitch(rate: float) -> None:
     tone = (8000 * np.sin(2 * np.pi * 300 * np.arange(16000) / 8000)).astype(np.int16)

@@ -43,7 +43,8 @@ def detect(root: Path) -> str:
 def read(root: Path, name: str | None = None, complain: Complain = refuse) -> Iterator[Clip]:
     """Every labelled recording below `root` as reader `name` (default: the one that fits) finds it.
 
-    Each clip's `key` is its path below `root` behind the name of the set, so that names are unique across sets.
+    Each clip's `key` is its path below `root` behind the name of the set, so that names are unique across sets; with the
+    extension, for a.wav and a.flac of one folder are two recordings.
     ValueError names file and line of the first thing wrong, unless `complain` takes the sentences instead.
     """
     if name is None:
@@ -54,5 +55,5 @@ def read(root: Path, name: str | None = None, complain: Complain = refuse) -> It
         raise ValueError(f"{root} does not exist")
     above = f"{root if root.is_dir() else root.parent}{os.sep}"
     for clip in READERS[name].clips(Tree(root), complain):
-        inside, _ = os.path.splitext(str(clip.path).removeprefix(above))  # text, not Path: a set may have a million files
+        inside = str(clip.path).removeprefix(above)  # text, not Path: a set may have a million files
         yield replace(clip, key=f"{name}/{inside.lstrip(os.sep)}")

@@ -62,6 +62,7 @@ class Reader:
     fits: Callable[[Tree], bool]
     clips: Callable[[Tree, Complain], Iterator[Clip]]
     unlabelled: Callable[[Path, Path], bool] = lambda root, inside: False  # is <root>/<inside> rightly in no list?
+    remark: Callable[[Path], str] = lambda root: ""  # what is no fault of the set but in the way of whoever uses it
 
 
 def folders_in(folder: Path) -> list[Path]:
@@ -117,7 +118,8 @@ def table(
     """(where, row) of a table with a header, its separator sniffed.
 
     Only commas are read with quotes: elsewhere a quotation mark is part of the text, often an unbalanced one, and the
-    last column may hold the separator. With `transcripts` that column is free text which may go on in further lines.
+    last column may hold the separator; of those only a pair around a whole field is taken off. With `transcripts` that
+    column is free text which may go on in further lines.
     """
     names, separator = header(path)
     if missing := [name for name in needed if name not in names]:
@@ -137,7 +139,12 @@ def _plain(path: Path, separator: str, width: int) -> Iterator[tuple[str, list[s
     rows = lines(path)
     next(rows, None)
     for where, line in rows:
-        yield where, line.split(separator, width - 1)
+        yield where, [_bare(field.strip()) for field in line.split(separator, width - 1)]
+
+
+def _bare(field: str) -> str:
+    """A field without the quotation marks that a spreadsheet puts around it, doubling those inside."""
+    return field[1:-1].replace('""', '"') if len(field) > 1 and field[0] == field[-1] == '"' else field
 
 
 def _quoted(path: Path, separator: str, _width: int) -> Iterator[tuple[str, list[str]]]:

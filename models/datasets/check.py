@@ -31,6 +31,7 @@ class Findings:
     labels_by_split: Counter[tuple[str, str]] = field(default_factory=Counter)
     seconds: dict[tuple[str, str], float] | None = None  # by (split, label); None when no audio was opened
     faults: dict[str, list[str]] = field(default_factory=dict)  # what -> one sentence each
+    remark: str = ""  # what the reader itself says to whoever uses the set
 
     def fault(self, what: str, sentence: str) -> None:
         self.faults.setdefault(what, []).append(sentence)
@@ -41,7 +42,8 @@ class Findings:
         if not self.clips:
             return []
         labels = self.counts["label"]
-        return [f"no {what} speech in it" for what in ("bonafide", "spoof") if not labels[what]]
+        notes = [f"no {what} speech in it" for what in ("bonafide", "spoof") if not labels[what]]
+        return [*notes, self.remark] if self.remark else notes
 
 
 def check(root: Path, kind: str | None = None, *, audio: bool = False, progress: Progress = lambda clips, _: clips) -> Findings:
@@ -76,6 +78,8 @@ def check(root: Path, kind: str | None = None, *, audio: bool = False, progress:
     _compare(missing, there, findings)
     if not findings.clips:
         findings.fault(CANNOT_BE, f"{root}: no labelled recording in it")
+    else:
+        findings.remark = READERS[kind].remark(root)
     if audio:
         _measure(progress(found, "headers"), findings)
     return findings

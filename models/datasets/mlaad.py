@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from math import isfinite, nan
 from pathlib import Path
 
 from models.corpus import Clip
@@ -60,10 +61,13 @@ def _model(folder: Path, language: str, complain: Complain) -> Iterator[Clip]:
 
 def _seconds(text: str, where: str, complain: Complain) -> float:
     try:
-        return float(text) if text else 0.0
+        seconds = float(text) if text else 0.0
     except ValueError:
+        seconds = nan
+    if not isfinite(seconds):
         complain(f"{where}: duration {text!r} is not a number")
         return 0.0
+    return seconds
 
 
 def _books(gender: Path) -> Iterator[Path]:

@@ -2,7 +2,7 @@
 
 Columns: path, label (bonafide or spoof), and optionally split, generator, generator_family, seen, speaker, language,
 gender, codec, challenge, duration_s, orig_sr, orig_codec, repo, orig_path, licence. Paths are relative to the CSV's
-folder unless absolute. What spreadsheets do is borne: semicolons or tabs, and a byte order mark.
+folder unless absolute. What spreadsheets do is borne: semicolons or tabs, quotation marks, and a byte order mark.
 """
 
 from __future__ import annotations
@@ -29,6 +29,14 @@ def recordings(tree: Tree, complain: Complain) -> Iterator[Clip]:
             complain(str(error))
             continue
         yield clip
+
+
+def _remark(root: Path) -> str:
+    """Other separators are borne here only, and whoever is told that nothing is wrong goes on to train or measure."""
+    listing = _listing(root)
+    if header(listing)[1] == ",":
+        return ""
+    return f"{listing.name} is not comma-separated, which vivavoce train, score and evaluate need"
 
 
 def _listing(root: Path) -> Path:
@@ -58,4 +66,4 @@ def _someone_else_s(root: Path, inside: Path) -> bool:
     return inside.parts[0] == NOISE or any((root / folder / MANIFEST).is_file() for folder in inside.parents[:-1])
 
 
-READERS = (Reader("table", "a table of recordings", _fits, recordings, unlabelled=_someone_else_s),)
+READERS = (Reader("table", "a table of recordings", _fits, recordings, unlabelled=_someone_else_s, remark=_remark),)

@@ -83,3 +83,20 @@ def test_a_manifest_that_is_none_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "b.csv").write_text("path,label,split\nx.wav,spoof,dev\n")
     with pytest.raises(ValueError, match='no rows of split "train"'):
         read_rows(tmp_path / "b.csv")
+
+
+def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("\ufeffpath,label\nx.wav,spoof\n", encoding="utf-8")
+    rows, (clip,) = read_rows(tmp_path / "a.csv")
+    assert rows == [{"path": "x.wav", "label": "spoof"}]
+    assert clip.path == tmp_path / "x.wav"
+
+
+def test_a_row_of_too_many_fields_is_named_before_anything_is_written(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest, out = tmp_path / "a.csv", tmp_path / "out.csv"
+    manifest.write_text("path,label\nx.wav,spoof\n\ny, z.wav,bonafide\nw.wav,bonafide,more\n")
+    assert main(["data", "select", str(manifest), "--share", "1", "--out", str(out), "--random", "1"]) == 2
+    assert capsys.readouterr().err == f"vivavoce data: {manifest}, line 4: 3 columns instead of 2\n"
+    assert not out.exists()

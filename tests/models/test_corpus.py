@@ -64,6 +64,9 @@ def test_a_plain_csv_needs_path_and_label(tmp_path: Path) -> None:
         ("path,label\n,spoof\n", "line 2: empty path"),
         ("path,label,split\nx.wav,spoof,training\n", "line 2: unknown split 'training'"),
         ("path,label,duration_s\nx.wav,spoof,long\n", "line 2: duration_s 'long' is not a number"),
+        ("path,label,duration_s\nx.wav,spoof,nan\n", "line 2: duration_s 'nan' is not finite"),
+        ("path,label,orig_sr\nx.wav,spoof,inf\n", "line 2: orig_sr 'inf' is not finite"),
+        ("path,label\n\nx.wav,human\n", "line 3: label 'human' is neither"),
     ],
 )
 def test_a_bad_row_is_named(tmp_path: Path, text: str, message: str) -> None:

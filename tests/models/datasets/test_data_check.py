@@ -68,6 +68,29 @@ def test_a_file_listed_twice_counts_once(good: Path, label: str, more: str) -> N
     assert found.clips == 4
 
 
+def test_two_formats_of_one_name_are_two_recordings(tmp_path: Path) -> None:
+    plant(tmp_path, "a.wav", "a.flac", **{"ours.csv": "path,label\na.wav,bonafide\na.flac,spoof\n"})
+    found = check(tmp_path)
+    assert (found.clips, found.faults) == (2, {})
+
+
+@pytest.mark.parametrize(("column", "value"), [("orig_sr", "inf"), ("duration_s", "nan")])
+def test_a_number_that_is_none_is_a_fault(tmp_path: Path, column: str, value: str) -> None:
+    plant(tmp_path, "a.wav", "b.wav", **{"ours.csv": f"path,label,{column}\na.wav,spoof,{value}\nb.wav,bonafide,1\n"})
+    found = check(tmp_path)
+    assert found.faults[CANNOT_BE] == [f"{tmp_path}/ours.csv, line 2: {column} '{value}' is not finite"]
+    assert found.clips == 1
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_a_table_that_other_commands_cannot_read_is_noted(good: Path, separator: str) -> None:
+    plant(good, **{"ours.csv": ROWS.replace(",", separator)})
+    note = "ours.csv is not comma-separated, which vivavoce train, score and evaluate need"
+    for root in (good, good / "ours.csv"):
+        found = check(root)
+        assert (found.clips, found.faults, found.notes) == (4, {}, [note])
+
+
 def test_labels_that_cannot_be_are_named_and_the_rest_is_read(good: Path) -> None:
     plant(good, **{"ours.csv": ROWS.replace("b.wav,spoof", "b.wav,robot")})
     found = check(good)

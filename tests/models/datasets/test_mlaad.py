@@ -62,6 +62,7 @@ def test_a_line_cut_short_is_named(tmp_path: Path) -> None:
         ("file|duration\na.wav|1\n", "meta.csv: the column 'path' is missing"),
         ("path|duration\n|1\n", "meta.csv, line 2: empty path"),
         ("path|duration\na.wav|long\n", "meta.csv, line 2: duration 'long' is not a number"),
+        ("path|duration\na.wav|nan\n", "meta.csv, line 2: duration 'nan' is not a number"),
     ],
 )
 def test_bad_metadata_is_named(tmp_path: Path, text: str, said: str) -> None:

@@ -52,7 +52,7 @@ def test_names_are_unique_across_sets(tmp_path: Path) -> None:
     plant(tmp_path / "a", **ITW)
     plant(tmp_path / "b", **{"mine.csv": "path,label,split\n0.wav,spoof,eval\n"})
     names = [clip.name for folder in "ab" for clip in read(tmp_path / folder)]
-    assert names == ["eval/spoof/in-the-wild/0", "eval/spoof/table/0"]
+    assert names == ["eval/spoof/in-the-wild/0.wav", "eval/spoof/table/0.wav"]
 
 
 def test_reading_needs_neither_torch_nor_scipy_nor_the_upper_floors() -> None:

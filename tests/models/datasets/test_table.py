@@ -19,7 +19,7 @@ def test_a_folder_with_one_table(tmp_path: Path) -> None:
     clips = by_stem(tmp_path)
     assert clips["1"].path == tmp_path / "calls/1.wav"
     assert (clips["1"].label, clips["1"].speaker, clips["1"].codec, clips["1"].split) == ("bonafide", "ann", "pcma", "")
-    assert clips["2"].name == "/spoof/table/calls/2"
+    assert clips["2"].name == "/spoof/table/calls/2.wav"
 
 
 def test_the_table_itself(tmp_path: Path) -> None:
@@ -36,11 +36,20 @@ def test_what_a_spreadsheet_writes(tmp_path: Path, separator: str) -> None:
     assert [(clip.label, clip.codec) for clip in read(tmp_path)] == [("bonafide", "pcma"), ("spoof", "pcma")]
 
 
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_a_spreadsheet_s_quotation_marks_are_no_part_of_a_value(tmp_path: Path, separator: str) -> None:
+    rows = [("path", "label", "speaker"), ("1.wav", "spoof", 'the ""late"" Ann'), ("2.wav", "spoof", "5 inches")]
+    plant(tmp_path, **{"ours.csv": "\n".join(separator.join(f'"{field}"' for field in row) for row in rows) + "\n"})
+    assert [(clip.path.name, clip.speaker) for clip in read(tmp_path)] == [("1.wav", 'the "late" Ann'), ("2.wav", "5 inches")]
+    plant(tmp_path, **{"ours.csv": f'path{separator}label{separator}speaker\n1.wav{separator}spoof{separator}5"\n'})
+    assert [clip.speaker for clip in read(tmp_path)] == ['5"'], "a mark that stands alone is text"
+
+
 def test_absolute_paths_stay(tmp_path: Path) -> None:
     plant(tmp_path, **{"ours.csv": "path,label\n/elsewhere/1.wav,spoof\n"})
     (clip,) = read(tmp_path)
     assert clip.path == Path("/elsewhere/1.wav")
-    assert clip.key == "table/elsewhere/1"
+    assert clip.key == "table/elsewhere/1.wav"
 
 
 def test_our_own_corpus_is_such_a_table(tmp_path: Path) -> None:
