@@ -179,7 +179,8 @@ def test_a_part_is_copied_as_it_is_in_the_whole(corpus: Path, tmp_path: Path, mo
 
 
 def test_provenance_has_the_day_of_the_training_not_of_the_report(tmp_path: Path) -> None:
-    found = {"config": {"seed": 4, "batch": {"rows": 8}, "model": {}}, "averaged": {}, "step": 7, "saved": 1_700_000_000.0}  # 14 November 2023
+    config = {"seed": 4, "batch": {"rows": 8}, "model": {}}
+    found = {"config": config, "averaged": {}, "step": 7, "saved": 1_700_000_000.0}  # 14 November 2023
     torch.save(found, tmp_path / "best.pt")
     provenance = recipe.provenance_of(tmp_path / "best.pt", (AudioStore(tmp_path / "a"), AudioStore(tmp_path / "b")))
     assert (provenance["trained"], provenance["steps"], provenance["seed"]) == ("2023-11-14", 7, 4)
