@@ -28,7 +28,7 @@ def available() -> bool:
 
 def said(question: Question, rng: random.Random) -> Samples:
     """int16 at 8 kHz of the question's words: in one of several voices, foreign ones in their language's, in the manner."""
-    voice = question.cue if question.challenge.content == "foreign-phrase" else rng.choice(VOICES)
+    voice = question.cue if question.challenge.content == "foreign-phrase" else rng.choice(VOICES["en"])
     plain = say(rng.choice((", ", " ")).join(question.words), voice, rng.choice(SPEEDS))
     manner = IN_MANNER.get(question.challenge.key)
     return plain if manner is None else manner(plain, rng)

@@ -17,6 +17,7 @@ from typing import Any
 from challenges.catalogue import CATALOGUE
 
 LANGUAGES = ("en", "es", "fr", "de")  # by their ISO 639-1 codes; the first is the default
+SPELT = ("es", "de")  # whose words have a file of phones: no English dictionary has them
 MIN_WORDS = 200
 DETAILED = frozenset({"foreign-phrase", "accent", "tune", "emotion", "rhythm", "noise-count"})  # contents that fill a {detail}
 COUNT_BLANKS = {"rhythm": {"first", "second"}, "noises": {"first", "second"}, "cough": {"times"}, "whistle": {"times"}}
@@ -63,6 +64,19 @@ def load(code: str) -> Language:
     if code not in LANGUAGES:
         raise ValueError(f"language {code!r} is none of {', '.join(LANGUAGES)}")
     return parse(code, (resources.files(__name__) / f"{code}.toml").read_text(encoding="utf-8"))
+
+
+@cache
+def spellings(code: str) -> Mapping[str, tuple[str, ...]]:
+    """Word in lower case -> its phones in the letters of cmudict, one for each way to say it; {} for English, whose
+    dictionary the recogniser has."""
+    found: dict[str, tuple[str, ...]] = {}
+    if code in SPELT:
+        text = (resources.files(__name__) / f"{code}.dict").read_text(encoding="utf-8")
+        for word, way in (line.split(" ", 1) for line in text.splitlines()):
+            bare = word.partition("(")[0]
+            found[bare] = (*found.get(bare, ()), way)
+    return found
 
 
 def parse(code: str, text: str) -> Language:

@@ -10,11 +10,14 @@ import pytest
 
 from challenges.catalogue import CATALOGUE
 from challenges.content import clip_texts
-from challenges.languages import LANGUAGES, Language, load, parse
+from challenges.languages import LANGUAGES, SPELT, Language, load, parse, spellings
 
 EN = (resources.files("challenges.languages") / "en.toml").read_text(encoding="utf-8")
 VOWELS = "aeiouyáéíóúäöüàâèêëîïôùûœ"
 TWO_IN_ONE = {"lion", "río", "playa", "crayon", "nuage", "théâtre", "feuer", "mauer"}  # two, side by side
+PHONES = """
+AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH UW V W Y Z ZH
+"""  # of cmudict
 each_language = pytest.mark.parametrize("language", [load(code) for code in LANGUAGES], ids=LANGUAGES)
 
 
@@ -100,5 +103,17 @@ def test_a_language_that_lacks_something_is_refused_and_says_what(spoil: Callabl
 
 
 def test_the_files_are_those_of_the_known_languages() -> None:
-    files = {file.name for file in resources.files("challenges.languages").iterdir() if file.name.endswith(".toml")}
-    assert files == {f"{code}.toml" for code in LANGUAGES}
+    files = {file.name for file in resources.files("challenges.languages").iterdir() if file.name.endswith((".toml", ".dict"))}
+    assert files == {f"{code}.toml" for code in LANGUAGES} | {f"{code}.dict" for code in SPELT}
+
+
+@pytest.mark.parametrize("code", SPELT)
+def test_every_word_that_can_be_drawn_has_phones(code: str) -> None:
+    language, known = load(code), spellings(code)
+    assert known.keys() == {word.lower() for word in (*language.words, *language.digits)}
+    assert {phone for ways in known.values() for way in ways for phone in way.split()} <= set(PHONES.split())
+    assert spellings("en") == {}
+
+
+def test_america_s_spanish_is_read_too() -> None:
+    assert spellings("es")["cinco"] == ("TH IY N K OW", "S IY N K OW")

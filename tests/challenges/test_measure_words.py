@@ -77,8 +77,8 @@ class Listener(Recogniser):
 def test_every_answer_is_judged_by_its_question_and_by_two_others_of_its_length() -> None:
     listener = Listener()
     words = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-    said = Spoken("real digits", "digits", words, np.full(16000, 500, np.int16))
-    found = list(judge([said, Spoken("plain speech", "words", (), said.samples)], NOISE, 15.0, listener))
+    said = Spoken("real digits", "digits", "en", words, np.full(16000, 500, np.int16))
+    found = list(judge([said, Spoken("plain speech", "words", "en", (), said.samples)], NOISE, 15.0, listener))
     assert [one.done for one in found] == [True, False, False, False, False]
     assert listener.asked[0].words == words
     assert [len(question.words) for question in listener.asked[1:3]] == [9, 9]
@@ -88,7 +88,7 @@ def test_every_answer_is_judged_by_its_question_and_by_two_others_of_its_length(
 
 
 def test_answers_are_brought_into_a_manner_or_left_as_they_are() -> None:
-    said = Spoken("a", "words", ("banana",), (np.sin(np.arange(16000) / 10) * 4000).astype(np.int16))
+    said = Spoken("a", "words", "en", ("banana",), (np.sin(np.arange(16000) / 10) * 4000).astype(np.int16))
     assert in_manner([said], None) == [said]
     (quick,) = in_manner([said], "read-quickly")
     assert quick.words == said.words

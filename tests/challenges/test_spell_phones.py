@@ -1,0 +1,35 @@
+"""From how espeak-ng writes a word's sounds to the phones of the recogniser."""
+
+from __future__ import annotations
+
+import pytest
+
+from vivavoce.spell_phones import main, phones
+
+
+@pytest.mark.parametrize(
+    ("ipa", "found"),
+    [
+        ("θapˈato", "TH AA P AA T OW"),
+        ("xaɾðˈin", "HH AA R DH IY N"),
+        ("ɲˈaɲo", "N Y AA N Y OW"),
+        ("fənˈɛtʁ", "F AH N EH T R"),
+        ("ʃmˈɛtɜlˌɪŋ", "SH M EH T ER L IH NG"),
+        ("bʁˈʏkə", "B R UH K AH"),
+        ("ɡˈ??kə", "G UH R K AH"),
+        ("(en)ˈɪɡluː(fr)", "IH G L UW"),
+    ],
+)
+def test_every_sound_is_the_nearest_english_one(ipa: str, found: str) -> None:
+    assert phones(ipa) == found
+
+
+def test_a_sound_that_nobody_thought_of_is_named() -> None:
+    with pytest.raises(ValueError, match="'ʘ' is near no English sound"):
+        phones("aʘa")
+
+
+@pytest.mark.parametrize("argv", [[], ["en"], ["es", "de"]])
+def test_only_languages_that_need_it_are_spelt(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(argv) == 2
+    assert "{es,de}" in capsys.readouterr().err
