@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import importlib
+import io
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from connectors.g711 import decode_mu_law
+from tests.connectors.test_files import write_wav
 from vivavoce import __version__
 from vivavoce.cli import COMMANDS, main
+from vivavoce.samples import SAMPLES, mu_law
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -52,3 +58,46 @@ def test_a_missing_file_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> N
     error = capsys.readouterr().err
     assert "no-such-file.wav" in error
     assert "Traceback" not in error
+
+
+def told(stdout: int, *arguments: str) -> tuple[int, str]:
+    """Exit status and stderr of a command whose output goes there, held back in a buffer as the shell's pipes have it."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    command = [sys.executable, "-m", "vivavoce", *arguments]
+    done = subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, env=environment, check=False)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["challenges"], ["challenges", "--json"], ["--help"]], ids=["short", "long", "help"])
+def test_a_reader_who_has_gone_is_no_fault(arguments: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "wb") as pipe:
+        assert told(pipe.fileno(), *arguments) == (0, "")
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["short", "long"])
+def test_a_full_disk_is_one_sentence(options: list[str]) -> None:
+    with open("/dev/full", "wb") as full:
+        status, err = told(full.fileno(), "challenges", *options)
+    assert (status, err.count("\n")) == (2, 1), err
+    assert err.startswith("vivavoce challenges: ")
+    assert "No space left on device" in err
+
+
+def test_a_closed_output_is_no_fault() -> None:
+    command = f"'{sys.executable}' -m vivavoce challenges >&-"
+    done = subprocess.run(command, shell=True, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_file_name_that_is_no_text_costs_only_its_letters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    speech = decode_mu_law(mu_law(SAMPLES[0].path)[:8000])
+    files = [tmp_path / "a.wav", tmp_path / os.fsdecode(b"\xff.wav"), tmp_path / "b.wav"]
+    for path in files:
+        write_wav(path, [speech], 8000)
+    out = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(out, "utf-8", errors="strict"))
+    assert main(["screen", *map(str, files)]) in (0, 1)
+    heads = [line for line in out.getvalue().decode().splitlines() if not line.startswith(" ")]
+    assert heads == [f"{tmp_path}/{name}  caller  (recording)" for name in ("a.wav", "\\udcff.wav", "b.wav")]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import resource
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -14,10 +17,13 @@ import numpy as np
 import pytest
 
 from connectors.g711 import decode_mu_law
+from engine.audio import AudioFrame
 from models.corruptions import grid, stretched
-from tests.connectors.test_files import write_wav
-from vivavoce import cli
+from tests.connectors.test_files import tone, write_wav
+from tests.test_score import capture
+from vivavoce import cli, robustness
 from vivavoce.evaluate import joined
+from vivavoce.recordings import through_codec
 from vivavoce.samples import SAMPLES, mu_law
 
 NOISE = [np.random.default_rng(1).normal(0, 500, 16000).astype(np.int16)]
@@ -119,10 +125,160 @@ def test_the_grid_begins_with_plain_g711(
     assert "packet loss" in (tmp_path / "grid.html").read_text()
 
 
-@pytest.mark.parametrize(("options", "words"), [(["--every", "0"], "--every 0"), (["--split", "x"], 'no rows of split "x"')])
-def test_an_option_that_cannot_be(capsys: pytest.CaptureFixture[str], corpus: Path, options: list[str], words: str) -> None:
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--every", "0"], "--every 0 must be at least 1"),
+        (["--limit", "0"], "--limit 0 must be at least 1"),
+        (["--limit", "-3"], "--limit -3 must be at least 1"),
+        (["--split", "x"], 'no rows of split "x"'),
+        (["--page", "x.json"], "--page x.json: the figures go into a .json beside the page"),
+        (["--page", "x.html", "--collapse"], "--page x.html: --collapse makes no page"),
+        (["--page", "gone/x.html"], "gone/x.html"),
+    ],
+)
+def test_an_option_that_cannot_be_is_told_before_any_work(
+    capsys: pytest.CaptureFixture[str],
+    corpus: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    words: str,
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("the model was loaded although the report cannot be made")
+
+    monkeypatch.setattr("vivavoce.service_model.load", never)
+    monkeypatch.chdir(tmp_path)
     assert cli.main(["evaluate", "--corpus", str(corpus), "--split", "eval", *options]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_a_page_that_has_become_impossible_costs_no_figures(
+    capsys: pytest.CaptureFixture[str], corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> str:
+        raise OSError("no space left")
+
+    monkeypatch.setattr("vivavoce.evaluate.page", full)
+    options = ["--limit", "1", "--codec", "pcmu", "--json", "--page", str(tmp_path / "x.html")]
+    assert cli.main(["evaluate", "--corpus", str(corpus), "--split", "eval", *options]) == 2
+    out, err = capsys.readouterr()
+    assert json.loads(out)["split"] == "eval"
+    assert "no space left" in err
+
+
+def test_a_reader_who_has_gone_costs_no_page(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stdout", Gone())
+    options = ["--limit", "1", "--codec", "pcmu", "--page", str(tmp_path / "x.html")]
+    assert cli.main(["evaluate", "--corpus", str(corpus), "--split", "eval", *options]) == 0
+    assert "G.711 mu-law" in (tmp_path / "x.html").read_text()
+
+
+def strict(text: str) -> Any:
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is no JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+@pytest.mark.parametrize(
+    ("kept", "missing", "figure", "line"),
+    [
+        ("bonafide", "no clip of synthetic speech among 2", "caught", " of people accused, - of synthetic speech caught"),
+        ("spoof", "no clip of people among 2", "false positives", ": - of people accused, "),
+    ],
+)
+def test_a_class_that_is_missing_has_no_rate(
+    capsys: pytest.CaptureFixture[str], corpus: Path, tmp_path: Path, kept: str, missing: str, figure: str, line: str
+) -> None:
+    with (corpus / "manifest.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["label"] == kept][:2]
+    with (tmp_path / "manifest.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["path", "label"], *([corpus / row["path"], kept] for row in rows)])
+    command = ["evaluate", "--corpus", str(tmp_path), "--split", "eval", "--codec", "pcmu", "--page", str(tmp_path / "r.html")]
+    assert cli.main([*command, "--json"]) == 0
+    out, err = capsys.readouterr()
+    shipped = strict(out)["conditions"]["G.711 mu-law"]["at the shipped threshold"]["whole"]
+    assert [name for name, rate in shipped.items() if rate is None] == [figure]
+    assert err.count(missing) == 1
+    assert err.count("no duration_s") == 1
+    assert cli.main(command) == 0
+    assert line in capsys.readouterr().out
+
+
+def test_a_corpus_of_both_classes_with_durations_lacks_nothing(capsys: pytest.CaptureFixture[str], corpus: Path) -> None:
+    assert cli.main(["evaluate", "--corpus", str(corpus), "--split", "eval", "--codec", "pcmu", "--every", "3"]) == 0
+    out, err = capsys.readouterr()
+    assert " - of " not in out
+    assert "no clip of" not in err
+    assert "duration_s" not in err
+
+
+@pytest.fixture
+def flawed(corpus: Path, tmp_path: Path) -> Path:
+    """A person, a synthetic voice, a file that is no audio and a call of two legs."""
+    (tmp_path / "broken.wav").write_bytes(b"RIFF")
+    capture(tmp_path / "two.pcap", mu_law(SAMPLES[0].path)[:8000], mu_law(SAMPLES[1].path)[:8000])
+    with (corpus / "manifest.csv").open(newline="") as file:
+        labels = {row["label"]: corpus / row["path"] for row in csv.DictReader(file)}
+    rows = [[str(path), label] for label, path in labels.items()] + [["broken.wav", "bonafide"], ["two.pcap", "bonafide"]]
+    with (tmp_path / "manifest.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["path", "split", "label", "duration_s"], *([p, "eval", label, 3] for p, label in rows)])
+    return tmp_path
+
+
+def test_a_clip_of_two_legs_is_named_and_left_out(capsys: pytest.CaptureFixture[str], flawed: Path) -> None:
+    found = evaluate(capsys, flawed, "--codec", "pcmu")["conditions"]["G.711 mu-law"]
+    assert (found["all"]["whole"]["bonafide"], found["all"]["whole"]["spoof"]) == (1, 1)
+    clips = robustness.load([{"path": name, "label": "bonafide"} for name in ("two.pcap", "broken.wav")], flawed)
+    assert clips == []
+    err = capsys.readouterr().err
+    assert f"skipped: {flawed / 'two.pcap'} holds 2 legs, and a label is for one voice" in err
+    assert "broken.wav" in err
+
+
+@pytest.mark.parametrize(
+    ("option", "user"),
+    [
+        ("--copies", "vivavoce.copy_trials.prepare"),
+        ("--collapse", "vivavoce.evaluation_collapse.heard_of"),
+        ("--robustness", "vivavoce.robustness.load"),
+    ],
+)
+def test_what_cannot_be_read_is_left_out_of_every_part(
+    capsys: pytest.CaptureFixture[str], flawed: Path, monkeypatch: pytest.MonkeyPatch, option: str, user: str
+) -> None:
+    def caught(*arguments: Any) -> None:
+        rows = next(a for a in arguments if isinstance(a, Sequence) and not isinstance(a, str))
+        raise LookupError([Path(row["path"] if isinstance(row, dict) else row.path).name for row in rows])
+
+    monkeypatch.setattr(user, caught)
+    with pytest.raises(LookupError) as stop:
+        cli.main(["evaluate", "--corpus", str(flawed), "--split", "eval", option])
+    names = stop.value.args[0]
+    assert names
+    assert not {"broken.wav", "two.pcap"} & set(names)
+    err = capsys.readouterr().err
+    assert (err.count("broken.wav"), err.count("two.pcap")) == (1, 1)
+
+
+def test_clips_of_several_rates_keep_pitch_and_length_through_a_codec() -> None:
+    def frames() -> Any:
+        for rate in (48000, 16000, 8000, 24000):
+            for start in range(0, rate, rate // 50):
+                yield AudioFrame(tone(rate, 440.0, 1.0)[start : start + rate // 50], rate, start), 0.0
+
+    coded = [frame for frame, _ in through_codec(frames(), "pcmu")]
+    sound = np.concatenate([frame.samples for frame in coded])
+    assert len(sound) == 4 * 8000
+    for second in sound.reshape(4, 8000).astype(float):
+        assert abs(np.abs(np.fft.rfft(second * np.hanning(8000))).argmax() - 440) <= 1
+    assert [frame.timestamp for frame in coded] == list(range(0, 4 * 8000, 160))
 
 
 def speech() -> np.ndarray:

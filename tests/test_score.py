@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 
 from connectors.g711 import decode_mu_law
+from connectors.rtp import RtpPacket
+from engine.audio import Samples
+from tests.connectors.captures import ethernet, ipv4, pcap, udp
 from tests.connectors.test_files import write_wav
 from tests.test_screen import PERSON, SYNTHETIC, run, screen, short
-from vivavoce.samples import mu_law
+from vivavoce.samples import SAMPLES, mu_law
 
 
 def manifest(folder: Path, rows: list[str], header: str = "path,label,note") -> Path:
@@ -154,3 +157,47 @@ def test_missing_files_and_folders_are_told_before_any_work(
     for given, out, words in ((tmp_path / "no.csv", "o.csv", "no.csv"), (source, "gone/o.csv", "gone/o.csv"), (source, "", "")):
         status, _, err = run(capsys, "score", "--manifest", given, "--out", tmp_path / out, "--quiet")
         assert (status, words in err, err.count("\n")) == (2, True, 1), err
+
+
+def capture(path: Path, *legs: bytes) -> Path:
+    """A call whose legs, in mu-law, are sent side by side."""
+    packets = [
+        ethernet(ipv4(udp(RtpPacket(0, n, n * 160, ssrc, speech[n * 160 : n * 160 + 160]).serialize())))
+        for n in range(max(map(len, legs)) // 160)
+        for ssrc, speech in enumerate(legs, start=5)
+        if len(speech) >= n * 160 + 160
+    ]
+    path.write_bytes(pcap(packets))
+    return path
+
+
+def test_of_a_capture_with_two_legs_the_lowest_counts(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    call = capture(tmp_path / "call.pcap", mu_law(PERSON)[: 6 * 8000], mu_law(SYNTHETIC)[: 5 * 8000])
+    person, fake = (report["llr"] for report in screen(capsys, call))
+    assert person > fake, "the longest leg comes first, and is not the lowest"
+    row = scored(capsys, manifest(tmp_path, ["call.pcap,,"]))[0]
+    assert float(row["llr"]) == pytest.approx(fake, abs=1e-4)
+
+
+def test_a_leg_in_which_nobody_speaks_is_not_the_lowest(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    speech = next(mu_law(s.path) for s in SAMPLES if screen(capsys, s.path)[0]["llr"] > 0)
+    call = capture(tmp_path / "call.pcap", speech, b"\xff" * 6 * 8000)
+    person, nobody = (report["llr"] for report in screen(capsys, call))
+    assert nobody is None
+    assert float(scored(capsys, manifest(tmp_path, ["call.pcap,,"]))[0]["llr"]) == pytest.approx(person, abs=1e-4)
+
+
+def test_the_second_opinion_hears_every_leg_and_its_lowest_counts(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Opinion:
+        version = "2"
+
+        def llr(self, samples: Samples) -> float:
+            return len(samples) / 8000
+
+    monkeypatch.setattr("vivavoce.second_opinion.load", lambda *_: Opinion())
+    capture(tmp_path / "call.pcap", mu_law(SYNTHETIC)[: 3 * 8000], mu_law(SYNTHETIC)[: 2 * 8000])
+    rows = scored(capsys, manifest(tmp_path, ["call.pcap,,", "gone.pcap,,"]), status=1)
+    assert float(rows[0]["second_llr"]) == pytest.approx(2.0, abs=0.05)
+    assert rows[1]["second_llr"] == ""

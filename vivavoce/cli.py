@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
+import os
 import sys
 from collections.abc import Sequence
+from typing import TextIO
 
 from engine.errors import VivavoceError
 from vivavoce import __version__
@@ -61,12 +64,24 @@ def build_parser(command: str | None) -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file name that is no text must not cost the other files
+    try:
+        return _run(list(sys.argv[1:] if argv is None else argv))
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            _settle(stream)
+
+
+def _run(arguments: list[str]) -> int:
     command = next((a for a in arguments if not a.startswith("-")), None)
     args = build_parser(command).parse_args(arguments)
     module = importlib.import_module(COMMANDS[args.command][0])
     try:
-        return int(module.run(args))
+        status = int(module.run(args))
+        print(end="", flush=True)  # while a pipe without a reader, or a full disk, can still be told
+        return status
     except BrokenPipeError:  # `vivavoce tags | head` is not a fault
         return 0
     except (VivavoceError, ValueError, OSError) as error:
@@ -74,3 +89,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+
+
+def _settle(stream: TextIO | None) -> None:
+    """Write out what is left. What nobody takes is dropped: the interpreter would try again at its end, and complain."""
+    if stream is None:  # as it is where the shell has closed it
+        return
+    try:
+        stream.flush()
+    except OSError:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), stream.fileno())

@@ -26,7 +26,7 @@ from vivavoce.evaluation import SECONDS, figures, table
 from vivavoce.evaluation_lived import Scored, Watch
 from vivavoce.evaluation_names import NAMES
 from vivavoce.evaluation_page import page
-from vivavoce.recordings import CODECS, Codec, Timed, legs_of, make_job, screen_all, through_codec
+from vivavoce.recordings import CODECS, Codec, Timed, make_job, only_leg, screen_all, through_codec
 
 HELP = "measure a model on a corpus split: EER, AUROC, minDCF, Cllr"
 CALLS = (("10 s call", 10, False), ("30 s call", 30, False), ("10 s voice", 10, True))  # name, seconds, one voice
@@ -37,7 +37,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "The corpus is a folder with manifest.csv (columns path, split, label and, for the groups, seen, generator,\n"
         "generator_family, repo, speaker, language). Clips of one speaker, or of one generator of one repository, are also\n"
-        "joined to calls of 10 and 30 s. Thresholds and calibration are the model's; nothing is fitted here.\n"
+        "joined to calls of 10 and 30 s, by the column duration_s. A clip that cannot be read, or a capture with several\n"
+        "legs, is named on stderr and left out. Thresholds and calibration are the model's; nothing is fitted here.\n"
         "The JSON says under `names` what every figure means."
     )
     add = parser.add_argument
@@ -52,23 +53,30 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--vocoders", type=Path, default=Path("..") / "shared" / "vocoders", metavar="DIR", help="of --copies (%(default)s)")
     add("--cache", type=Path, default=Path("runs") / "cache", metavar="DIR", help="where copies are kept (%(default)s)")
     add("--every", type=int, default=1, metavar="N", help="only every N-th clip (default: all)")
-    add("--page", type=Path, metavar="FILE.html", help="write the report as a page with curves too")
+    add("--page", type=Path, metavar="FILE.html", help="write the report as a page with curves too, and as FILE.json")
     add("--limit", type=int, metavar="N", help="only the first N clips, for a quick look")
     add("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.every < 1:
-        raise ValueError(f"--every {args.every} must be at least 1")
+    for name, number in (("every", args.every), ("limit", args.limit)):
+        if number is not None and number < 1:
+            raise ValueError(f"--{name} {number} must be at least 1")
     rows = _rows(args.corpus, args.split)[: args.limit : args.every]
+    _check_page(args)
     settings = load_settings(None, os.environ, [f"model.path={args.model}"] if args.model else [])
     model = service_model.load(settings)
+    figured = args.full or not (args.robustness or args.copies or args.collapse)
+    if not (figured or args.robustness or args.collapse):
+        rows = [row for row in rows if row["label"] == "bonafide"]  # of which copies are made: no other needs to be opened
+    rows = _readable(rows, args.corpus)
     if args.collapse:
-        return _collapse(args, model)
+        return _collapse(rows, args, model)
     report: dict[str, Any] = {"model": model.version, "split": args.split, "names": NAMES, "conditions": {}}
     scored: list[tuple[str, list[Scored]]] = []
-    if args.full or not (args.robustness or args.copies):
-        trials = _trials(_readable(rows, args.corpus))
+    if figured:
+        _tell_what_is_missing(rows, args.corpus)
+        trials = _trials(rows)
         for codec in args.codec or ("none", "pcmu"):
             scored.append((CONDITION_NAMES[codec], _score(trials, args.corpus, codec, settings, model)))
             report["conditions"][CONDITION_NAMES[codec]] = figures(scored[-1][1], model.info.deepfake_llr)
@@ -76,17 +84,32 @@ def run(args: argparse.Namespace) -> int:
         report["copies"] = _copies(rows, args, settings, model)
     if args.full or args.robustness:
         report["robustness"] = _robustness(rows, args, settings, model)
-    _write_page(args.page, report, scored)
-    print(json.dumps(report, indent=1) if args.json else _text(report))
+    try:
+        print(json.dumps(report, indent=1) if args.json else _text(report))
+    finally:  # neither costs the other: a page that has become impossible the figures, a reader who has gone the page
+        _write_page(args.page, report, scored)
     return 0
 
 
-def _collapse(args: argparse.Namespace, model: OnnxModel) -> int:
+def _check_page(args: argparse.Namespace) -> None:
+    """A page that cannot be written is told now, not after hours of scoring."""
+    if args.page is None:
+        return
+    if args.collapse:
+        raise ValueError(f"--page {args.page}: --collapse makes no page")
+    if args.page.suffix.lower() == ".json":
+        raise ValueError(f"--page {args.page}: the figures go into a .json beside the page, which needs another suffix")
+    for path in (args.page, args.page.with_suffix(".json")):
+        path.open("a").close()
+
+
+def _collapse(rows: list[dict[str, str]], args: argparse.Namespace, model: OnnxModel) -> int:
     try:
         from vivavoce import evaluation_collapse  # needs scipy and onnx
     except ImportError as error:
         raise ValueError(f"--collapse needs the extra: pip install 'vivavoce[train]' ({error})") from None
-    found = evaluation_collapse.measure(model, args.corpus, args.split, every=args.every, limit=args.limit)
+    clips = [clip_of(row, args.corpus, row["path"]) for row in rows]
+    found = evaluation_collapse.measure(model, args.corpus, args.split, clips)
     report = {"model": model.version, "split": args.split, "collapse": found}
     print(json.dumps(report, indent=1) if args.json else evaluation_collapse.table(report))
     return 0
@@ -147,11 +170,11 @@ def _rows(corpus: Path, split: str) -> list[dict[str, str]]:
 
 
 def _readable(rows: list[dict[str, str]], corpus: Path) -> list[dict[str, str]]:
-    """The rows whose audio can be opened; the others are named on stderr."""
+    """The rows whose audio can be opened and is one leg; the others are named on stderr."""
     found = []
     for row in rows:
         try:
-            legs_of(corpus / row["path"])
+            only_leg(corpus / row["path"])
         except AudioError as error:
             print(f"skipped: {error}", file=sys.stderr)
         else:
@@ -159,6 +182,15 @@ def _readable(rows: list[dict[str, str]], corpus: Path) -> list[dict[str, str]]:
     if rows and not found:
         raise ValueError(f"{corpus}: no clip can be read")
     return found
+
+
+def _tell_what_is_missing(rows: list[dict[str, str]], corpus: Path) -> None:
+    """A line on stderr for every kind of figure that these rows cannot give."""
+    for label, who, lost in (("bonafide", "people", "who is accused"), ("spoof", "synthetic speech", "what is caught")):
+        if all(row["label"] != label for row in rows):
+            print(f"{corpus}: no clip of {who} among {len(rows)}: no error rates, nor {lost}", file=sys.stderr)
+    if not any(row.get("duration_s") for row in rows):
+        print(f"{corpus}: manifest.csv tells no duration_s: no calls of 10 and 30 s are made", file=sys.stderr)
 
 
 def joined(rows: Iterable[dict[str, str]], seconds: int, *, voice: bool = False) -> list[list[dict[str, str]]]:
@@ -192,7 +224,7 @@ def _score(
 
     def jobs() -> Iterator[Job]:
         for index, (_, rows) in enumerate(trials):
-            parts = (legs_of(corpus / row["path"])[0][2] for row in rows)  # opened one by one: a call may have dozens
+            parts = (only_leg(corpus / row["path"]) for row in rows)  # opened one by one: a call may have dozens
             coded = through_codec(one_after_another(parts), codec)
             info = CallInfo(str(index), "caller", "recording")
             watches[index] = Watch()

@@ -101,7 +101,7 @@ def _by(bona: Sequence[Scored], spoofs: Sequence[Scored], field: str, *, both: b
 
 
 def _shipped(scored: Sequence[Scored], threshold: float) -> dict[str, Any]:
-    """Shares at or below the threshold that the model ships with."""
+    """Shares at or below the threshold that the model ships with; None where a class has no trials."""
     out: dict[str, Any] = {"deepfake_llr": threshold}
     for length in dict.fromkeys(name for s in scored for name in s.llr):
         of = [s for s in scored if length in s.llr]
@@ -109,9 +109,14 @@ def _shipped(scored: Sequence[Scored], threshold: float) -> dict[str, Any]:
         people, fakes = sum(s.bonafide for s in of), sum(not s.bonafide for s in of)
         accused = sum(s.bonafide for s in below)
         out[length] = {
-            "false positives": accused / max(1, people), "caught": (len(below) - accused) / max(1, fakes),
-        }  # fmt: skip
+            "false positives": accused / people if people else None,
+            "caught": (len(below) - accused) / fakes if fakes else None,
+        }
     return out
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f} %"
 
 
 def table(report: dict[str, Any]) -> str:
@@ -146,8 +151,8 @@ def _condition(condition: str, found: dict[str, Any]) -> list[str]:
         if length in shipped:
             row = shipped[length]
             lines.append(
-                f"  at LLR {shipped['deepfake_llr']:.2f}, {length}: {100 * row['false positives']:.1f} % of people accused, "
-                f"{100 * row['caught']:.1f} % of synthetic speech caught"
+                f"  at LLR {shipped['deepfake_llr']:.2f}, {length}: {_percent(row['false positives'])} of people accused, "
+                f"{_percent(row['caught'])} of synthetic speech caught"
             )
     return lines + _lived(found)
 

@@ -12,7 +12,7 @@ import numpy as np
 from models import collapse
 from models.calibrate import CONDITIONS
 from models.calibration import Calibration
-from models.corpus import read_corpus
+from models.corpus import Clip
 from models.embeddings import Heard
 from models.explain import centres_of, heard_of
 from models.runtime import OnnxModel
@@ -20,9 +20,9 @@ from models.runtime import OnnxModel
 LEAST = 5  # clips of a family that counts as a class
 
 
-def measure(model: OnnxModel, corpus: Path, split: str, *, every: int = 1, limit: int | None = None) -> dict[str, Any]:
+def measure(model: OnnxModel, corpus: Path, split: str, clips: Sequence[Clip]) -> dict[str, Any]:
     """Condition -> figures. ValueError when a class is missing or the model does not give its embeddings."""
-    heard = heard_of(model, corpus, split, read_corpus(corpus, [split])[:limit:every])
+    heard = heard_of(model, corpus, split, clips)
     return {c: figures([h for h in heard if h.condition == c], model.info.calibration) for c in CONDITIONS}
 
 

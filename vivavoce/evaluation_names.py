@@ -67,8 +67,8 @@ NAMES: dict[str, str] = {
     **{f"lasting_{s}_s": f"fakes with that much net speech: the others cannot be detected at {s} s" for s in (2, 4, 8)},
     # thresholds
     "deepfake_llr": "the threshold",
-    "false positives": "share of people at or below it",
-    "caught": "share of fakes at or below it",
+    "false positives": "share of people at or below it; null without any",
+    "caught": "share of fakes at or below it; null without any",
     # copies
     "kind": "what sort of synthesis the path is; `pooled` is over all paths but neural codecs",
     "mean_eer": "mean of the pooled paths' EERs: each path weighs the same",

@@ -11,9 +11,10 @@ import webrtcvad
 from connectors import g711
 from connectors.capture import leg_frames, read_legs
 from connectors.files import open_recording, sniff
-from engine.audio import AudioFrame, Resampler, Samples
+from engine.audio import AudioFrame, Chunker
 from engine.call import Call, CallConfig, CallInfo
 from engine.config import Settings
+from engine.errors import AudioError
 from engine.events import Tag
 from engine.offline import Job, screen
 from models.runtime import StateStore, StreamingModel
@@ -36,6 +37,14 @@ def legs_of(path: Path, channels: Literal["mix", "split"] = "mix") -> list[tuple
     return legs
 
 
+def only_leg(path: Path) -> Timed:
+    """The frames of a labelled file: its label says of one voice what it is. AudioError also where there are several legs."""
+    legs = legs_of(path)
+    if len(legs) > 1:
+        raise AudioError(f"{path} holds {len(legs)} legs, and a label is for one voice")
+    return legs[0][2]
+
+
 def with_media_time(frames: Iterator[AudioFrame]) -> Timed:
     """Each frame with the time its last sample would arrive at."""
     for frame in frames:
@@ -47,13 +56,10 @@ def through_codec(frames: Timed, codec: Codec) -> Timed:
     if codec == "none":
         yield from frames
         return
-    resampler: Resampler | None = None
+    chunker = Chunker(8000, 8000)  # for its resampling, which is that of the call: clips joined to one may differ in rate
     position = 0
     for frame, now in frames:
-        samples: Samples = frame.samples
-        if frame.rate != 8000:
-            resampler = resampler or Resampler(frame.rate, 8000)
-            samples = resampler.feed(samples)
+        samples = chunker.resample(frame)
         if codec == "pcmu":
             coded = g711.decode_mu_law(g711.encode_mu_law(samples))
         else:

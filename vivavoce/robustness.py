@@ -17,7 +17,7 @@ from engine.errors import AudioError
 from engine.offline import Job
 from models import metrics
 from vivavoce import service_model
-from vivavoce.recordings import Timed, legs_of, make_job, screen_all
+from vivavoce.recordings import Timed, make_job, only_leg, screen_all
 
 RATE, FRAME = 8000, 160
 Clip = tuple[Samples, bool]  # 8 kHz audio, bona fide
@@ -66,11 +66,11 @@ def frames_of(samples: Samples) -> Timed:
 
 
 def load(rows: Sequence[dict[str, str]], corpus: Path) -> list[Clip]:
-    """The clips at 8 kHz, filtered as live audio is; unreadable ones are named and left out."""
+    """The clips at 8 kHz, filtered as live audio is; those unreadable or of several legs are named and left out."""
     clips = []
     for row in tqdm(rows, unit="clip", desc="read", file=sys.stderr):
         try:
-            frames = [frame for frame, _ in legs_of(corpus / row["path"])[0][2]]
+            frames = [frame for frame, _ in only_leg(corpus / row["path"])]
         except AudioError as error:
             tqdm.write(f"skipped: {error}", file=sys.stderr)
             continue

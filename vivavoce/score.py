@@ -24,8 +24,9 @@ NO_EVIDENCE = 0.0  # nobody was heard to speak: neither side gains
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
-        "llr is the natural-log likelihood ratio of bona fide over spoof: high = human. A file in which nobody speaks\n"
-        "gets 0; one that cannot be read gets an empty llr, a line on stderr, and the exit status is 1."
+        "llr is the natural-log likelihood ratio of bona fide over spoof: high = human. Of a capture with several legs it is\n"
+        "the lowest: that of the voice that sounds least alive. A file in which nobody speaks gets 0; one that cannot be\n"
+        "read gets an empty llr, a line on stderr, and the exit status is 1."
     )
     add = parser.add_argument
     add("--manifest", type=Path, required=True, metavar="IN.csv", help="with a column `path`, relative to the file")
@@ -48,32 +49,43 @@ def run(args: argparse.Namespace) -> int:
     again = second_opinion.Rehearing(second_opinion.load(args.second_opinion, settings.model.device))
     added = ["llr", "second_llr"] if again.opinion else ["llr"]
     marks = (args.seconds,) if args.seconds else ()
-    failed = [0]
+    until = {"marks": marks, "stop_at_last_mark": bool(marks)}
+    unread: set[int] = set()
+    row_of: list[int] = []  # of every leg so far; a leg's place here is its key
 
     def jobs() -> Iterator[Job]:
         for index, row in enumerate(rows):
             try:
-                source, leg, frames = legs_of(_path(args.manifest, row, index))[0]
+                legs = legs_of(_path(args.manifest, row, index))
             except AudioError as error:
-                failed[0] += 1
-                row |= dict.fromkeys(added, "")
+                unread.add(index)
                 tqdm.write(f"vivavoce score: {error}", file=sys.stderr)
                 bar.update()
                 continue
-            info = CallInfo(str(index), leg, source)
-            coded = again.keep(through_codec(frames, args.codec), index)
-            yield make_job(info, coded, config, settings, lambda _: None, key=index, marks=marks, stop_at_last_mark=bool(marks))
+            bar.total += len(legs) - 1
+            for source, leg, frames in legs:
+                key = len(row_of)
+                row_of.append(index)
+                coded = again.keep(through_codec(frames, args.codec), key)
+                info = CallInfo(str(index), leg, source)
+                yield make_job(info, coded, config, settings, lambda _: None, key=key, **until)
 
-    with tqdm(total=len(rows), unit="file", disable=args.quiet, file=sys.stderr) as bar:
+    first: list[list[float]] = [[] for _ in rows]  # of every row, of its legs in which somebody speaks
+    second: list[list[float]] = [[] for _ in rows]
+    with tqdm(total=len(rows), unit="leg", disable=args.quiet, file=sys.stderr) as bar:
         for job in screen_all(jobs(), model):
-            final = NO_EVIDENCE if job.call.llr is None else job.call.llr
-            rows[job.key]["llr"] = f"{job.marked.get(args.seconds, final):.6f}"
-            if again.opinion:
-                second = again.llr(job.call.state, job.key)
-                rows[job.key]["second_llr"] = "" if second is None else f"{second:.6f}"
+            index = row_of[job.key]
+            if (llr := job.marked.get(args.seconds, job.call.llr)) is not None:
+                first[index].append(llr)
+            if (llr := again.llr(job.call.state, job.key)) is not None:
+                second[index].append(llr)
             bar.update()
+    for index, row in enumerate(rows):
+        row["llr"] = "" if index in unread else f"{min(first[index], default=NO_EVIDENCE):.6f}"
+        if again.opinion:
+            row["second_llr"] = f"{min(second[index]):.6f}" if second[index] else ""
     _write(args.out, names, rows, added)
-    return 1 if failed[0] else 0
+    return 1 if unread else 0
 
 
 def _path(manifest: Path, row: dict[str, str], index: int) -> Path:
