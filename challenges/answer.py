@@ -75,6 +75,7 @@ class Listener:
         self._held: list[Chunk] = []
         self._loud: list[bool] = []
         self._rested_s = 0.0  # of quiet in one piece since the prompt began, while that is less than `rest_s`
+        self._talking = False  # on and on since before it
         self._mode = "before"  # then "prompt", "answer", "between"
         self._prompt: Floats = np.zeros(0)
         self._since = 0  # blocks heard since it began
@@ -96,7 +97,7 @@ class Listener:
 
     def begin_prompt(self) -> None:
         self._mode, self._held, self._loud, self._early = "prompt", [], [], False
-        self._prompt, self._rested_s = np.zeros(0), 0.0
+        self._prompt, self._rested_s, self._talking = np.zeros(0), 0.0, False
         self._heard.clear()
 
     def expect_echo(self, prompt: Samples) -> None:
@@ -107,13 +108,14 @@ class Listener:
 
     def begin_answer(self, soft: bool = True, *, key: bool = False) -> None:
         """The caller's turn. What was said over the prompt already belongs to the answer; where an operator's `key` says that
-        it begins, what began shortly before. Unless it may be `soft`, what is far below the caller's own voice is the room,
+        it begins, what began shortly before. Who never stopped talking is begun early, too, whatever it is. Unless it may be `soft`, what is far below the caller's own voice is the room,
         in which nobody has begun to answer yet."""
-        self._early, self._soft = self.barged_in and not key, soft
+        barged_in = self.barged_in
+        self._early, self._soft = (barged_in or self._talking) and not key, soft
         if key:
             if len(self._held) * self._chunk_s > self._config.key_s:
                 self._held, self._loud = [], []
-        elif self._early:
+        elif barged_in:
             self._prompt = np.zeros(0)  # it is cut off, and the voice has been told from it
         else:
             self._held, self._loud = [], []
@@ -193,6 +195,7 @@ class Listener:
         loud = stands_out and not echo and self._rested_s >= self._config.rest_s
         if self._rested_s < self._config.rest_s:
             self._rested_s = 0.0 if stands_out else self._rested_s + self._chunk_s
+            self._talking = stands_out
         if not loud and not any(self._loud[-2:]):
             self._held, self._loud = [], []
         self._held.append(chunk)

@@ -228,6 +228,25 @@ def test_the_sentence_that_the_prompt_broke_into_is_no_answer(rest: int, early: 
     assert listener.begun is early
 
 
+def test_who_talks_through_a_prompt_and_on_may_be_answering_something_else() -> None:
+    """The question before, say: it can clear, but not accuse."""
+    listener = Listener(ListenerConfig(), CHUNK_S)
+    for _ in range(30):
+        listener.receive_chunk(chunk(2000, speech=True))
+    listener.begin_prompt()
+    listener.expect_echo(np.zeros(16_000, np.int16))
+    for _ in range(12):
+        listener.receive_chunk(chunk(2000, speech=True))
+    listener.begin_answer()
+    for level in [2000.0] * 12 + [20.0] * 10:
+        listener.receive_chunk(chunk(level, speech=level > 1000))
+    assert listener.answered((1.0, 12.0))
+    assert listener.answer().early
+    listener.begin_prompt()
+    listener.begin_answer()
+    assert not listener.answer().early
+
+
 @pytest.mark.parametrize(("before", "kept"), [(6, 6), (25, 0)])
 def test_by_a_key_an_answer_begins_shortly_before_it(before: int, kept: int) -> None:
     """An operator presses when the caller has begun. What has gone on for longer was said to the operator."""
