@@ -41,7 +41,7 @@ class ListenerConfig:
     begin_s: float = 8.0  # a caller who has not begun by then has not answered
     pause_s: float = 1.3  # of quiet after an answer: it is over
     barge_s: float = 0.6  # of sound during the prompt that is a voice's and not its echo: an early answer
-    rest_s: float = 0.4  # of quiet that must come first: the sentence that the prompt broke into is no answer to it
+    rest_s: float = 0.6  # of quiet that must come first: the sentence that the prompt broke into is no answer to it
     key_s: float = 1.5  # what began so long before an operator's key begins the answer: it is no talk with the operator
     echo_tail_s: float = 0.3  # after the prompt's end, for the way to the caller and back
     before_s: float = 8.0  # of plain speech kept for comparison: 64 kB a call
@@ -108,8 +108,8 @@ class Listener:
 
     def begin_answer(self, soft: bool = True, *, key: bool = False) -> None:
         """The caller's turn. What was said over the prompt already belongs to the answer; where an operator's `key` says that
-        it begins, what began shortly before. Who never stopped talking is begun early, too, whatever it is. Unless it may be `soft`, what is far below the caller's own voice is the room,
-        in which nobody has begun to answer yet."""
+        it begins, what began shortly before. Who never stopped talking is begun early, too, whatever it is. Unless it may be
+        `soft`, what is far below the caller's own voice is the room, in which nobody has begun to answer yet."""
         barged_in = self.barged_in
         self._early, self._soft = (barged_in or self._talking) and not key, soft
         if key:
@@ -191,15 +191,21 @@ class Listener:
 
     def _watch(self, chunk: Chunk) -> None:
         """During the prompt: sound that is not its echo is kept, once there was quiet."""
-        echo, stands_out = self._is_echo(chunk), self._stands_out(chunk)
-        loud = stands_out and not echo and self._rested_s >= self._config.rest_s
-        if self._rested_s < self._config.rest_s:
-            self._rested_s = 0.0 if stands_out else self._rested_s + self._chunk_s
-            self._talking = stands_out
+        echo, rested = self._is_echo(chunk), self._rested_s >= self._config.rest_s
+        loud = self._stands_out(chunk) and not echo and rested
+        if not rested:
+            self._talking = self._goes_on(chunk)
+            self._rested_s = 0.0 if self._talking else self._rested_s + self._chunk_s
         if not loud and not any(self._loud[-2:]):
             self._held, self._loud = [], []
         self._held.append(chunk)
         self._loud.append(loud)
+
+    def _goes_on(self, chunk: Chunk) -> bool:
+        """Whether the caller may still be talking: about as loud as before, for of the line's noise nothing is known yet."""
+        if self._voice is None:
+            return chunk.speech_s > 0.3 * self._chunk_s
+        return level_of(chunk.samples) > self._voice - BELOW_VOICE_DB
 
     def _is_echo(self, chunk: Chunk) -> bool:
         """Whether it may be the prompt's. Its last words may be on their way back when the prompt is over already."""

@@ -213,7 +213,7 @@ def test_who_is_to_speak_slowly_may_pause_for_longer(pause: int, patient: bool, 
     assert listener.answered((2.0, 15.0), patient=patient) is over
 
 
-@pytest.mark.parametrize(("rest", "early"), [(0, False), (2, False), (3, True)])
+@pytest.mark.parametrize(("rest", "early"), [(0, False), (3, False), (4, True)])
 def test_the_sentence_that_the_prompt_broke_into_is_no_answer(rest: int, early: bool) -> None:
     """Nor does a breath in it make it one: early answers come after a pause."""
     listener = Listener(ListenerConfig(), CHUNK_S)
