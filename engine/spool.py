@@ -19,7 +19,7 @@ class Record:
     kind: str  # "tag", "score", "exam" or "end"
     data: bytes  # JSON
     arrived: float  # monotonic: when the audio behind it was complete
-    acked: float = 0.0  # monotonic: when Redis took it
+    acked: float = 0.0  # monotonic: when Redis took it last; 0: not yet
     dropped: bool = False
 
 

@@ -4,7 +4,8 @@
 writes the spool out in pipelines. Ids are explicit and rising, so a repeated write is refused by Redis instead of
 becoming a duplicate; that is also why a record counts as delivered when Redis calls its id "equal or smaller". After
 a restart of Redis the last seconds are offered again, since an append-only file synced once a second may have lost
-them.
+them; so that no restart goes unnoticed, nothing is written on a connection before the server was asked which run of it
+this is.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any, cast
 import msgspec
 import redis.asyncio as aioredis
 import structlog
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -36,6 +38,7 @@ PIPELINE = 200  # records per round trip
 REPLAY_S = 5.0  # before the last acknowledgement, offered again after a restart; the file is synced every second
 REPLAY_MAX = 20000  # records kept for that
 TRIM_EVERY_S = 10.0
+PROBE_S = 2.0  # with nothing to write, Redis is asked this often whether it is there
 
 
 def stream_name(shard: int) -> str:
@@ -76,7 +79,9 @@ class Publisher:
         self.stream = stream_name(shard)
         self.stats = PublisherStats()
         self.spool = Spool(spool_max)
-        self._redis = aioredis.from_url(url, retry=Retry(NoBackoff(), 0), socket_timeout=5, socket_connect_timeout=2)
+        self._redis = aioredis.from_url(
+            url, retry=Retry(NoBackoff(), 0), socket_timeout=5, socket_connect_timeout=2, redis_connect_func=self._opened
+        )
         self._retention_ms = retention_s * 1000
         self._clock, self._wall_clock, self._on_ack = clock, wall_clock, on_ack
         self._last_id = (0, 0)
@@ -85,6 +90,7 @@ class Publisher:
         self._run_id: Any = None  # of the server that holds what was acknowledged
         self._server_run: Any = None  # of the server that answers now
         self._mute = False  # the server cannot say which run of it this is
+        self._asking = False  # which run of it this is: only for that may a connection be opened
         self._trimmed = 0.0
         self._closing = False
         self._task: asyncio.Task[None] | None = None
@@ -123,23 +129,46 @@ class Publisher:
 
     async def _write_forever(self) -> None:
         while not (self._closing and not len(self.spool)):
-            await self._wake.wait()
-            self._wake.clear()
-            while len(self.spool):
-                batch = self.spool.take(PIPELINE)
-                try:
-                    if not self.stats.connected:
-                        await self._meet_server()
-                        if self._replay_first(batch):
-                            continue
-                    await self._write(batch)
-                except asyncio.CancelledError:  # whoever ends us counts what was not delivered
-                    self.spool.put_back(batch)
-                    raise
-                except (RedisError, OSError) as error:
-                    self.spool.put_back(batch)
-                    self._lost(error)
-                    await asyncio.sleep(random.uniform(0.05, 0.25))
+            if not len(self.spool) and await self._woken():
+                continue
+            batch = self.spool.take(PIPELINE)
+            try:
+                await self._deliver(batch)
+            except asyncio.CancelledError:  # whoever ends us counts what was not delivered
+                self.spool.put_back(batch)
+                raise
+            except (RedisError, OSError) as error:
+                self.spool.put_back(batch)
+                self._lost(error)
+                await asyncio.sleep(random.uniform(0.05, 0.25))
+
+    async def _woken(self) -> bool:
+        """Wait for something to do; False when nothing came for PROBE_S."""
+        try:
+            async with asyncio.timeout(PROBE_S):
+                await self._wake.wait()
+        except TimeoutError:
+            return False
+        self._wake.clear()
+        return True
+
+    async def _deliver(self, batch: list[Record]) -> None:
+        """Write the batch; an empty one asks whether Redis is there, since a quiet service must notice that as well."""
+        if not self.stats.connected:
+            await self._meet_server()
+            if self._replay_first(batch):
+                return
+        if batch:
+            await self._write(batch)
+        else:
+            await self._redis.ping()
+
+    async def _opened(self, connection: AbstractConnection) -> None:
+        """Greet a server on a new connection. redis-py replaces one that was closed without a word, in the middle of a
+        write: then the write fails here, before a restarted server gets it ahead of what that server has lost."""
+        if not self._asking:
+            raise RedisConnectionError("the connection was closed")
+        await connection.on_connect()
 
     async def _meet_server(self) -> None:
         """Wait out a server that is loading its file, note which run of it this is, go on above its last id."""
@@ -160,13 +189,17 @@ class Publisher:
 
     async def _info(self) -> dict[str, Any]:
         """What the server says of itself. fakeredis knows no INFO and hangs up when asked; it never restarts either."""
-        if self._mute:
-            return {"redis_version": "unknown"}
+        self._asking = True
         try:
+            if self._mute:
+                await self._redis.ping()
+                return {"redis_version": "unknown"}
             found: dict[str, Any] = await self._redis.info()
         except ResponseError as error:
             self._mute = "unknown command" in str(error)
             raise
+        finally:
+            self._asking = False
         return found
 
     def _replay_first(self, batch: list[Record]) -> bool:
@@ -204,11 +237,12 @@ class Publisher:
             elif isinstance(reply, Exception):
                 failure = reply
                 continue
-            record.acked = now
+            first, record.acked = not record.acked, now
             self._recent.append(record)
-            self.stats.acked += 1
-            if self._on_ack is not None:
-                self._on_ack(record, now)
+            if first:  # one that is offered again was counted before, and took no longer because Redis was away since
+                self.stats.acked += 1
+                if self._on_ack is not None:
+                    self._on_ack(record, now)
         if failure is not None:
             # The ids that did arrive are refused as duplicates when the batch is offered again.
             raise failure if isinstance(failure, RedisError) else RedisConnectionError(str(failure))

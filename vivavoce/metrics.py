@@ -20,20 +20,20 @@ BUCKETS = tuple(0.001 * 1.07**k for k in range(164))
 METRICS = {
     "vivavoce_calls": "calls running now",
     "vivavoce_legs": "legs being scored now",
-    "vivavoce_calls_opened": "calls opened since the start",
-    "vivavoce_calls_refused": "calls refused for want of room or time",
-    "vivavoce_chunks_scored": "chunks that went through the model",
-    "vivavoce_chunks_dropped": "chunks dropped because the model was late",
-    "vivavoce_chunks_failed": "chunks the model failed on",
-    "vivavoce_batches": "model runs",
+    "vivavoce_calls_opened_total": "calls opened since the start",
+    "vivavoce_calls_refused_total": "calls refused for want of room or time",
+    "vivavoce_chunks_scored_total": "chunks that went through the model",
+    "vivavoce_chunks_dropped_total": "chunks dropped because the model was late",
+    "vivavoce_chunks_failed_total": "chunks the model failed on",
+    "vivavoce_batches_total": "model runs",
     "vivavoce_score_delay_seconds": "running mean: chunk complete to score",
     "vivavoce_load": "share in use of what is scarcest: calls.max_load, the loop's core or the scoring threads",
-    "vivavoce_records_published": "records given to the publisher",
-    "vivavoce_records_acked": "records Redis has acknowledged",
-    "vivavoce_records_duplicate": "records Redis refused as already there",
-    "vivavoce_records_replayed": "records offered again after Redis restarted",
-    "vivavoce_scores_dropped": "score updates dropped from a full spool",
-    "vivavoce_tags_dropped": "changes of tag dropped from a full spool",
+    "vivavoce_records_published_total": "records given to the publisher",
+    "vivavoce_records_acked_total": "records Redis has acknowledged",
+    "vivavoce_records_duplicate_total": "records Redis refused as already there",
+    "vivavoce_records_replayed_total": "records offered again after Redis restarted",
+    "vivavoce_scores_dropped_total": "score updates dropped from a full spool",
+    "vivavoce_tags_dropped_total": "changes of tag dropped from a full spool",
     "vivavoce_spool_depth": "records waiting for Redis",
     "vivavoce_redis_up": "1 while Redis answers",
     "vivavoce_feed_clients": "readers of the event feeds",
@@ -67,20 +67,20 @@ class Metrics(Collector):
         stats, spool = publisher.stats, publisher.spool
         yield _gauge("vivavoce_calls", desk.live)
         yield _gauge("vivavoce_legs", scorer.open_calls)
-        yield _counter("vivavoce_calls_opened", desk.opened)
-        yield _counter("vivavoce_calls_refused", desk.refused)
-        yield _counter("vivavoce_chunks_scored", scorer.scored)
-        yield _counter("vivavoce_chunks_dropped", scorer.dropped)
-        yield _counter("vivavoce_chunks_failed", scorer.failed)
-        yield _counter("vivavoce_batches", scorer.batches)
+        yield _counter("vivavoce_calls_opened_total", desk.opened)
+        yield _counter("vivavoce_calls_refused_total", desk.refused)
+        yield _counter("vivavoce_chunks_scored_total", scorer.scored)
+        yield _counter("vivavoce_chunks_dropped_total", scorer.dropped)
+        yield _counter("vivavoce_chunks_failed_total", scorer.failed)
+        yield _counter("vivavoce_batches_total", scorer.batches)
         yield _gauge("vivavoce_score_delay_seconds", scorer.delay_s)
         yield _gauge("vivavoce_load", desk.load.load)
-        yield _counter("vivavoce_records_published", stats.published)
-        yield _counter("vivavoce_records_acked", stats.acked)
-        yield _counter("vivavoce_records_duplicate", stats.refused_duplicates)
-        yield _counter("vivavoce_records_replayed", stats.replayed)
-        yield _counter("vivavoce_scores_dropped", spool.dropped_scores)
-        yield _counter("vivavoce_tags_dropped", spool.dropped_tags)
+        yield _counter("vivavoce_records_published_total", stats.published)
+        yield _counter("vivavoce_records_acked_total", stats.acked)
+        yield _counter("vivavoce_records_duplicate_total", stats.refused_duplicates)
+        yield _counter("vivavoce_records_replayed_total", stats.replayed)
+        yield _counter("vivavoce_scores_dropped_total", spool.dropped_scores)
+        yield _counter("vivavoce_tags_dropped_total", spool.dropped_tags)
         yield _gauge("vivavoce_spool_depth", len(spool))
         yield _gauge("vivavoce_redis_up", int(stats.connected))
         yield _gauge("vivavoce_feed_clients", hub.clients)

@@ -186,8 +186,16 @@ async def _listen(settings: Settings, stack: AsyncExitStack, front: Front, hub: 
     return f"http://{'[' + host + ']' if ':' in host else host}:{port}"
 
 
+def _follow(url: str, *, own: bool) -> str:
+    """The command that follows the tags. Our own Redis's password goes by the environment, which only its user can read,
+    unlike a command line; a password of theirs is not ours to show, and they have it."""
+    if own:
+        return f"REDIS_URL={url} vivavoce tags"
+    return "vivavoce tags" if "@" in url or "password=" in url else f"vivavoce tags --redis {url}"
+
+
 def _greet(service: Service, settings: Settings, demo: bool) -> None:
-    """What a person at the terminal needs to know. The token is for their eyes and goes to no log."""
+    """What a person at the terminal needs to know. Token and password are for their eyes and go to no log."""
     url, token = service.url, service.token
     entry = url if service.open else f"{url}/#token={token}"
     auth = "" if service.open else f" -H 'Authorization: Bearer {token}'"
@@ -199,9 +207,7 @@ def _greet(service: Service, settings: Settings, demo: bool) -> None:
         f"  send a file       curl -s{auth} --data-binary @call.wav '{url}/v1/recordings?name=call.wav'",
         "  a capture         the same with a .pcap, or: vivavoce screen call.pcap",
         f"  tags              {service.redis.label}, stream {stream_name(settings.redis.shard)}",
-        f"                    vivavoce tags --redis {service.redis.url.rpartition('@')[2]}"
-        if "@" not in service.redis.url
-        else "                    vivavoce tags",
+        f"                    {_follow(service.redis.url, own=not settings.redis.url)}",
     ]
     if demo:
         lines.append("  demo              three calls are being played: two people, one synthesiser")

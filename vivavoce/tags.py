@@ -32,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     url = args.redis or load_settings(None, os.environ).redis.url
     if not url:
-        raise StreamError("which Redis? Give --redis redis://127.0.0.1:PORT/0, as the service prints it, or set REDIS_URL")
+        raise StreamError("which Redis? Set REDIS_URL, as in the line that the service prints, or give --redis redis://HOST:PORT/0")
     return asyncio.run(_follow(url, args))
 
 

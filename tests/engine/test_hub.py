@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 import redis.asyncio as aioredis
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from engine.hub import QUEUE, Hub, HubEvent, _Client
 from engine.streams import Publisher, stream_name
@@ -92,6 +93,38 @@ async def test_losing_redis_is_told_and_survived(hub: Hub, publisher: Publisher,
     await real_redis.start()
     publisher.publish(make_tag(7), 0.0)
     assert sorted(e.event for e in await reader) == ["degraded", "restored", "tag"]
+
+
+async def acknowledged(publisher: Publisher, count: int) -> None:
+    async with asyncio.timeout(5):
+        while publisher.stats.acked < count:
+            await asyncio.sleep(0.01)
+
+
+async def test_what_is_written_before_the_first_contact_is_read_too(real_redis: RealRedis, publisher: Publisher) -> None:
+    """Redis was away at the start and comes back; the publisher finds it first and writes out what it has kept."""
+    publisher.publish(make_tag(1), 0.0)
+    await acknowledged(publisher, 1)
+    await asyncio.sleep(0.05)
+    hub = Hub(real_redis.url, [stream_name(0)])
+    tails = hub._tails
+
+    async def away_at_first() -> dict[str, str]:
+        hub._tails = tails  # type: ignore[method-assign]
+        publisher.publish(make_tag(2), 0.0)
+        await acknowledged(publisher, 2)
+        raise RedisConnectionError("away")
+
+    hub._tails = away_at_first  # type: ignore[method-assign]
+    reader = asyncio.create_task(collect(hub.subscribe(), 3))
+    await asyncio.sleep(0)
+    await hub.start()
+    try:
+        told = await reader
+    finally:
+        await hub.aclose()
+    assert [e.event for e in told] == ["degraded", "restored", "tag"]
+    assert json.loads(told[2].data)["seq"] == 2, "one from before the start is not live"
 
 
 def event(seq: int, kind: str = "tag") -> HubEvent:

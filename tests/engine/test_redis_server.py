@@ -13,8 +13,9 @@ import pytest
 import redis.asyncio as aioredis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import AuthenticationError, RedisError
 
+from engine.errors import StreamError
 from engine.redis_server import find_server, open_redis, server_version
 from engine.streams import Publisher
 from tests.engine.tags import make_tag
@@ -36,8 +37,39 @@ async def test_a_private_child_is_started_and_ended(tmp_path: Path) -> None:
         assert info.durable
         assert "redis-server" in info.label
         assert (tmp_path / "state").stat().st_mode & 0o077 == 0
+        assert not [p for p in (tmp_path / "state").rglob("*") if p.stat().st_mode & 0o077], "tags that others may read"
     with pytest.raises(RedisError, match="Connect"):
         await aioredis.from_url(info.url, socket_connect_timeout=1, retry=Retry(NoBackoff(), 0)).ping()
+
+
+@pytest.mark.peer
+async def test_the_child_answers_nobody_without_the_password_and_nobody_else_can_see_it(tmp_path: Path) -> None:
+    async with open_redis("", tmp_path) as info:
+        password, _, address = info.url.removeprefix("redis://:").partition("@")
+        stranger = aioredis.from_url(f"redis://{address}")
+        with pytest.raises(AuthenticationError):
+            await stranger.ping()
+        await stranger.aclose()
+        assert len(password) >= 32
+        assert password not in repr(info)
+        client = aioredis.from_url(info.url)
+        pid = (await client.info("server"))["process_id"]
+        assert await client.config_get("enable-protected-configs") == {"enable-protected-configs": "no"}
+        await client.aclose()
+        for shown in ("cmdline", "environ"):
+            assert password.encode() not in Path(f"/proc/{pid}/{shown}").read_bytes()
+    async with open_redis("", tmp_path) as info:
+        assert password not in info.url, "another one at every start"
+        client = aioredis.from_url(info.url)
+        assert await client.ping(), "what was kept asks for the new one"
+        await client.aclose()
+
+
+async def test_a_child_that_ends_at_once_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.redis_server.find_server", lambda: ("/bin/false", "embedded redis-server 7"))
+    with pytest.raises(StreamError, match="embedded redis-server 7 ended at once with status 1"):
+        async with open_redis("", tmp_path):
+            pass
 
 
 @pytest.mark.peer

@@ -1,0 +1,35 @@
+"""What the service tells whoever starts it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from engine.config import load_settings
+from engine.redis_server import RedisInfo
+from vivavoce.serve import Service, _greet
+
+
+def greeting(capsys: pytest.CaptureFixture[str], redis_url: str, setting: str) -> str:
+    desk: Any = None
+    service = Service("http://127.0.0.1:1", "token", desk, RedisInfo(redis_url, "a Redis", durable=True), open=False)
+    _greet(service, load_settings(None, {}, [f"redis.url={setting}"]), demo=False)
+    return capsys.readouterr().out
+
+
+def test_the_tags_of_our_own_redis_are_followed_by_one_line_with_its_password(capsys: pytest.CaptureFixture[str]) -> None:
+    url = "redis://:sesame@127.0.0.1:7/0"
+    assert f" REDIS_URL={url} vivavoce tags\n" in greeting(capsys, url, "")
+
+
+@pytest.mark.parametrize("url", ["redis://me:sesame@h:7/0", "redis://h:7/0?password=sesame"])
+def test_a_password_of_theirs_is_not_shown(capsys: pytest.CaptureFixture[str], url: str) -> None:
+    said = greeting(capsys, url, url)
+    assert " vivavoce tags\n" in said
+    assert "sesame" not in said
+
+
+def test_a_redis_of_theirs_without_a_password_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    url = "redis://h:7/0?protocol=2"
+    assert f" vivavoce tags --redis {url}\n" in greeting(capsys, url, url)
