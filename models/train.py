@@ -433,6 +433,8 @@ def shortened(config: TrainConfig, steps: int | None) -> TrainConfig:
     """The recipe with so many steps. Fewer than it has shorten warm-up and ease too, or training would end in them."""
     if steps is None:
         return config
+    if steps < 1:
+        raise ValueError(f"--steps {steps} must be at least 1")
     share = min(1.0, steps / config.steps)
     ease = (round(config.ease[0] * share), round(config.ease[1] * share))
     return replace(config, steps=steps, ease=ease, warmup=min(config.warmup, max(1, steps // 10)))

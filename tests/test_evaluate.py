@@ -232,6 +232,13 @@ def flawed(corpus: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_a_grid_of_one_class_is_refused_before_its_first_cell(capsys: pytest.CaptureFixture[str], flawed: Path) -> None:
+    manifest = flawed / "manifest.csv"
+    manifest.write_text("".join(line for line in manifest.read_text().splitlines(True) if ",spoof," not in line))
+    assert cli.main(["evaluate", "--corpus", str(flawed), "--split", "eval", "--robustness"]) == 2
+    assert "--robustness needs clips of people and synthetic ones" in capsys.readouterr().err
+
+
 def test_a_clip_of_two_legs_is_named_and_left_out(capsys: pytest.CaptureFixture[str], flawed: Path) -> None:
     found = evaluate(capsys, flawed, "--codec", "pcmu")["conditions"]["G.711 mu-law"]
     assert (found["all"]["whole"]["bonafide"], found["all"]["whole"]["spoof"]) == (1, 1)

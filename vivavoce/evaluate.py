@@ -141,6 +141,8 @@ def _robustness(rows: list[dict[str, str]], args: argparse.Namespace, settings: 
         from models.dataset import read_noises  # needs scipy
     except ImportError as error:
         raise ValueError(f"--robustness needs the extra: pip install 'vivavoce[train]' ({error})") from None
+    if len({row["label"] for row in rows}) < 2:
+        raise ValueError(f"{args.corpus}: --robustness needs clips of people and synthetic ones")
     noises, _ = read_noises(args.corpus / "noise", hold_out=True, split="train" if args.split == "dev" else args.split)
     return robustness.measure(robustness.load(rows, args.corpus), noises, settings, model)
 

@@ -294,6 +294,8 @@ def test_fewer_steps_than_the_recipe_has_shorten_what_comes_before() -> None:
     assert (short.steps, short.warmup, short.ease) == (1200, 120, (30, 300))
     assert shortened(recipe, 8000).ease == (100, 1000)
     assert shortened(recipe, None) == recipe
+    with pytest.raises(ValueError, match="--steps 0 must be at least 1"):
+        shortened(recipe, 0)
 
 
 def test_training_learns_what_there_is_to_learn(store: AudioStore, tmp_path: Path) -> None:
