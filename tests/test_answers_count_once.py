@@ -18,8 +18,8 @@ from challenges.words import Heard
 from engine.audio import AudioFrame
 from engine.session import Session
 from tests.engine.test_call import CONFIG
+from tests.examined import Desk, Judge, Player
 from tests.test_callers import voice
-from tests.test_examiner import Desk, Judge, Player
 from vivavoce.callers import Spoken
 from vivavoce.rehearsal import Rehearsal, Rules
 

@@ -14,8 +14,8 @@ from challenges.fusion import Judgement
 from challenges.stages import Conclude, Judge, Play, Press, Record, Stage
 from engine.audio import Chunk
 from tests.challenges.exam import Caller
-from tests.test_examiner import Desk, Player
-from tests.test_examiner import Judge as Judge_
+from tests.examined import Desk, Player
+from tests.examined import Judge as Judge_
 
 CALLS = 200
 LONGEST_S = 130.0  # two questions with every limit run out, the operator's 30 s to speak included

@@ -13,7 +13,7 @@ from challenges.fusion import Judgement
 from challenges.prompts import PromptPack
 from engine.config import Examination
 from tests.challenges.packs import make_pack
-from tests.test_examiner import Desk, Judge, Player
+from tests.examined import Desk, Judge, Player
 from vivavoce.examiner import load_pack
 
 

@@ -18,6 +18,7 @@ from challenges.languages import SPELT, load
 VOICES = {"es": ("es", "es-419"), "de": ("de",)}  # of espeak-ng: America's Spanish lisps nothing
 SOUNDS: Mapping[str, str] = {  # of IPA, stress and length taken off; longest first where one begins another
     "t͡ʃ": "CH", "tʃ": "CH", "d͡ʒ": "JH", "dʒ": "JH", "ts": "T S", "pf": "P F",
+    "ɛ̃": "AE N", "ɑ̃": "AA N", "ɔ̃": "OW N", "œ̃": "AH N",  # of French words in German
     "aɪ": "AY", "aʊ": "AW", "ɔø": "OY", "ɔɪ": "OY", "ɔʏ": "OY",
     "a": "AA", "ɑ": "AA", "ɐ": "AH", "e": "EY", "ɛ": "EH", "ə": "AH", "i": "IY", "ɪ": "IH", "o": "OW", "ɔ": "AO",
     "u": "UW", "ʊ": "UH", "y": "UW", "ʏ": "UH", "ø": "ER", "œ": "ER", "ɜ": "ER",

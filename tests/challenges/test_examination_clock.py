@@ -10,8 +10,8 @@ from challenges.examination import ExaminationConfig
 from challenges.fusion import Judgement
 from challenges.stages import Conclude, Judge, Press, Record, Stage
 from tests.challenges.exam import Caller
-from tests.test_examiner import Desk, Player
-from tests.test_examiner import Judge as Judge_
+from tests.examined import Desk, Player
+from tests.examined import Judge as Judge_
 
 ONE = ExaminationConfig(mode="operator", questions=1)
 

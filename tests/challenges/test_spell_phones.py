@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+
 import pytest
 
-from vivavoce.spell_phones import main, phones
+from challenges.languages import SPELT, spellings
+from vivavoce.spell_phones import main, phones, spelt
 
 
 @pytest.mark.parametrize(
@@ -18,6 +22,7 @@ from vivavoce.spell_phones import main, phones
         ("bʁˈʏkə", "B R UH K AH"),
         ("ɡˈ??kə", "G UH R K AH"),
         ("(en)ˈɪɡluː(fr)", "IH G L UW"),
+        ("rˌɛstoːrˈɑ̃", "R EH S T OW R AA N"),
     ],
 )
 def test_every_sound_is_the_nearest_english_one(ipa: str, found: str) -> None:
@@ -33,3 +38,12 @@ def test_a_sound_that_nobody_thought_of_is_named() -> None:
 def test_only_languages_that_need_it_are_spelt(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(argv) == 2
     assert "{es,de}" in capsys.readouterr().err
+
+
+@pytest.mark.peer
+@pytest.mark.skipif(not os.environ.get("CI") and shutil.which("espeak-ng") is None, reason="espeak-ng is not installed")
+@pytest.mark.parametrize("language", SPELT)
+def test_the_files_can_be_made_again(language: str) -> None:
+    """By this machine's espeak-ng, another version of which may say a word a little differently."""
+    words = {line.partition(" ")[0].partition("(")[0] for line in spelt(language).splitlines()}
+    assert words == spellings(language).keys()
