@@ -92,8 +92,7 @@ class Listener:
             self._watch(chunk)
         elif self._mode == "answer":
             self._held.append(chunk)
-            echo = self._is_echo(chunk)
-            self._loud.append(self._stands_out(chunk) and not echo)
+            self._loud.append(self._holds_sound(chunk))
 
     def begin_prompt(self) -> None:
         self._mode, self._held, self._loud, self._early = "prompt", [], [], False
@@ -191,8 +190,8 @@ class Listener:
 
     def _watch(self, chunk: Chunk) -> None:
         """During the prompt: sound that is not its echo is kept, once there was quiet."""
-        echo, rested = self._is_echo(chunk), self._rested_s >= self._config.rest_s
-        loud = self._stands_out(chunk) and not echo and rested
+        rested = self._rested_s >= self._config.rest_s
+        loud = self._holds_sound(chunk) and rested
         if not rested:
             self._talking = self._goes_on(chunk)
             self._rested_s = 0.0 if self._talking else self._rested_s + self._chunk_s
@@ -207,17 +206,14 @@ class Listener:
             return chunk.speech_s > 0.3 * self._chunk_s
         return level_of(chunk.samples) > self._voice - BELOW_VOICE_DB
 
-    def _is_echo(self, chunk: Chunk) -> bool:
-        """Whether it may be the prompt's. Its last words may be on their way back when the prompt is over already."""
-        if self._mode != "prompt" and self._since >= len(self._prompt) - ECHO_BLOCKS:
-            return False
-        blocks = envelope(chunk.samples).tolist()
-        self._heard.extend(blocks)
-        self._since += len(blocks)
-        if len(self._heard) < ECHO_BLOCKS:  # too little to tell by, and an answer that early is none
-            return True
-        played = self._prompt[max(0, self._since - ECHO_LAGS[1]) : self._since + ECHO_BLOCKS - ECHO_LAGS[0]]
-        return likeness(np.array(self._heard), played) >= ECHO_LIKENESS
+    def _holds_sound(self, chunk: Chunk) -> bool:
+        """That is not the prompt's echo. Its last words may be on their way back when the prompt is over already."""
+        echo_may_come = self._mode == "prompt" or self._since < len(self._prompt) - ECHO_BLOCKS
+        if echo_may_come:
+            blocks = envelope(chunk.samples).tolist()
+            self._heard.extend(blocks)
+            self._since += len(blocks)
+        return self._stands_out(chunk) and not (echo_may_come and self._is_echo())
 
     def _stands_out(self, chunk: Chunk) -> bool:
         level = level_of(chunk.samples)
@@ -236,6 +232,13 @@ class Listener:
         the caller would be asked to do what was never said to the end. Nobody heard before: speech that stands out."""
         least = max(floor + STANDS_OUT_DB, INAUDIBLE_DB)
         return level > least and (speech if self._voice is None else level > self._voice - BARGE_BELOW_DB)
+
+    def _is_echo(self) -> bool:
+        """Also while there is too little to tell by: an answer that early is none."""
+        if len(self._heard) < ECHO_BLOCKS:
+            return True
+        played = self._prompt[max(0, self._since - ECHO_LAGS[1]) : self._since + ECHO_BLOCKS - ECHO_LAGS[0]]
+        return likeness(np.array(self._heard), played) >= ECHO_LIKENESS
 
 
 def packed(samples: Samples) -> tuple[NDArray[np.int8], int]:
