@@ -69,8 +69,7 @@ class Listener:
         self._config, self._chunk_s = config, chunk_s
         self._before: list[tuple[NDArray[np.int8], int]] = []
         self._kept_s = 0.0
-        self._spoken: list[float] = []  # their levels
-        self._voice: float | None = None  # level of the louder of the kept chunks
+        self._voice: float | None = None  # level of the louder of the kept chunks, from the first question on
         self._levels: deque[float] = deque(maxlen=FLOOR_CHUNKS)
         self._held: list[Chunk] = []
         self._loud: list[bool] = []
@@ -95,6 +94,8 @@ class Listener:
             self._loud.append(self._holds_sound(chunk))
 
     def begin_prompt(self) -> None:
+        if self._mode == "before" and self._before:
+            self._voice = float(np.percentile([level_of(unpacked(*kept)) for kept in self._before], 75))
         self._mode, self._held, self._loud, self._early = "prompt", [], [], False
         self._prompt, self._rested_s, self._talking = np.zeros(0), 0.0, False
         self._heard.clear()
@@ -182,11 +183,10 @@ class Listener:
             self._prompt = np.concatenate([played, np.full(ECHO_BLOCKS, QUIET_DB)])
 
     def _keep(self, chunk: Chunk) -> None:
+        """All calls of a service do this while nobody asks anything: nothing is worked out here."""
         if self._kept_s < self._config.before_s and chunk.speech_s > 0.3 * self._chunk_s and not chunk.lost_s:
             self._before.append(packed(chunk.samples))
-            self._spoken.append(level_of(chunk.samples))
             self._kept_s += self._chunk_s
-            self._voice = float(np.percentile(self._spoken, 75))
 
     def _watch(self, chunk: Chunk) -> None:
         """During the prompt: sound that is not its echo is kept, once there was quiet."""
@@ -243,8 +243,8 @@ class Listener:
 
 def packed(samples: Samples) -> tuple[NDArray[np.int8], int]:
     """Half the memory: int8 and a step, 40 dB above its own rounding. Every call keeps some seconds of this."""
-    step = max(1, -(-int(np.abs(samples.astype(np.int32)).max(initial=0)) // 127))
-    return np.rint(samples / step).astype(np.int8), step
+    step = max(1, -(-max(int(samples.max(initial=0)), -int(samples.min(initial=0))) // 127))
+    return np.rint(samples * np.float32(1 / step)).astype(np.int8), step
 
 
 def unpacked(small: NDArray[np.int8], step: int) -> Samples:
