@@ -34,7 +34,7 @@ from engine.tasks import end
 log = structlog.get_logger(__name__)
 
 PREFIX = "vivavoce:tags:"
-PIPELINE = 200  # records per round trip
+PIPELINE = 1000  # records per round trip
 REPLAY_S = 5.0  # before the last acknowledgement, offered again after a restart; the file is synced every second
 REPLAY_MAX = 20000  # records kept for that
 TRIM_EVERY_S = 10.0

@@ -82,7 +82,7 @@ def test_holes_and_pauses_of_a_codec_whose_clock_is_not_its_rate_have_their_true
         (0, 320, False), (320, 320, False), (640, 320, True), (960, 320, False)
     ]  # fmt: skip
     frames = stream.receive_packet(sent[4]._replace(timestamp=640 + 800), 1.1)
-    assert [f.lost for f in frames] == [False] * 6
+    assert [(len(f.samples), f.lost) for f in frames] == [(1600, False), (320, False)]
     assert [frames[0].timestamp, frames[-1].timestamp] == [1280, 1280 + 1600]
 
 
@@ -153,3 +153,17 @@ def test_gathering_changes_no_sample_and_hides_no_loss(seed: int) -> None:
     whole = [f for f in other if len(f.samples) > 160]
     assert all(f.timestamp // 1280 == (f.timestamp + len(f.samples) - 1) // 1280 for f in whole), "across a chunk's border"
     assert gathered.stats == plain.stats
+
+
+@pytest.mark.parametrize("gather", [0, 1280])
+def test_packets_that_nobody_looked_into_are_time_but_no_loss(gather: int) -> None:
+    stream = receiver(gather=gather)
+    frames = feed(stream, [0, 1, 2])
+    stream.skip(500)
+    frames += feed(stream, list(range(503, 520)))
+    frames += stream.flush()
+    assert not any(f.lost for f in frames)
+    assert stream.jitter.stats.lost == 0
+    assert stream.position_s == pytest.approx(520 * 0.02)
+    assert heard(frames)[-1] >= 0
+    assert frames[-1].timestamp + len(frames[-1].samples) == 520 * 160
