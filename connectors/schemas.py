@@ -19,7 +19,9 @@ ERROR: Json = {
         }
     },
 }
-_COUNTS = ("received", "lost", "late", "duplicate", "reordered", "malformed", "foreign", "digits", "overload_dropped")
+_COUNTS = (
+    "received", "lost", "late", "duplicate", "reordered", "malformed", "foreign", "digits", "unheard", "overload_dropped",
+)  # fmt: skip
 CALL: Json = {
     "type": "object",
     "required": ["call_id", "source", "started", "metadata", "pii", "legs", "media"],

@@ -22,7 +22,7 @@ from connectors.rtp import Kind, classify
 from engine.audio import AudioFrame
 from engine.errors import ConfigError, OverloadError
 
-RECEIVE_BUFFER = 96 << 10  # bytes per socket: about 5 s of G.711. What is older would only make what follows late
+RECEIVE_BUFFER = 40 << 10  # bytes per socket: about 2 s of G.711. What is older would only make what follows late
 MAPPED = "::ffff:"  # before an IPv4 address, as a socket of both families has it (RFC 4291 section 2.5.5.2)
 MAX_DATAGRAM = 64 << 10  # bytes, the largest there is, for none may be cut; asyncio's own 256 KiB is mapped anew each time
 
@@ -97,6 +97,7 @@ class RtpEndpoint(asyncio.DatagramProtocol):
         self.receiver = receiver
         self._waiting: set[RtpEndpoint] = set() if waiting is None else waiting
         self.foreign = 0  # datagrams of other sources
+        self.unheard = 0  # of the call, while nobody had time to listen
         self.other = 0  # STUN, DTLS and what is nothing at all
         self.host, self.port = "", 0
         self.last_packet = self.opened = clock()
@@ -104,6 +105,7 @@ class RtpEndpoint(asyncio.DatagramProtocol):
         self._declared = declared
         self._clock = clock
         self._source: tuple[str, int] | None = None
+        self._listening, self._unheard_before = True, 0
         self._transport: asyncio.DatagramTransport | None = None
         self._rtcp: asyncio.DatagramTransport | None = None
         self._ports: PortRange | None = None
@@ -119,6 +121,10 @@ class RtpEndpoint(asyncio.DatagramProtocol):
         if addr != self._source and not self._latch(data, addr):
             return
         now, received = self._clock(), self.receiver.stats.received
+        if not self._listening:
+            self.last_packet = now
+            self.unheard += 1
+            return
         for frame in self.receiver.receive_datagram(data, now):
             self._on_frame(frame, now)
         if self.receiver.stats.received != received:
@@ -161,6 +167,13 @@ class RtpEndpoint(asyncio.DatagramProtocol):
         """Hand on what was gathered of a chunk: the stream has paused or is over."""
         for frame in self.receiver.flush():
             self._on_frame(frame, self.last_packet)
+
+    def listen(self, listening: bool) -> None:
+        """Look into the datagrams that come, or, in want of time, only count them."""
+        if listening and not self._listening:
+            self.receiver.skip(self.unheard - self._unheard_before)
+        self._listening, self._unheard_before = listening, self.unheard
+        self._waiting.discard(self)
 
     def close(self) -> None:
         """Close the sockets and give the port back; safe to repeat."""

@@ -152,6 +152,11 @@ class Call:
             self._emit("score")
             self._scored = now
 
+    def rejoin(self, now: float) -> None:
+        """Sound comes again after a time in which the engine did not listen; what was begun before is not joined to it."""
+        self._chunker.flush(now)
+        self._heard, self._failed = now, max(now, self._failed)
+
     def receive_failure(self, reason: str, now: float) -> None:
         """The engine could not judge part of this call: `model-error` or `overload`."""
         self._failed, self._failure = now, reason

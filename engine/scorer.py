@@ -156,6 +156,12 @@ class Scorer:
             if not lane.queued:
                 self._free.append(lane.slot)
 
+    def restart(self, lane: Lane) -> None:
+        """Drop what waits of it; what comes next begins from a fresh state."""
+        with self._wake:
+            lane.pending.clear()
+            lane.stale = True
+
     def submit(self, lane: Lane, chunk: Chunk) -> bool:
         """Queue a chunk; False when an older one of the same call had to make room for it."""
         kept = True
@@ -206,6 +212,9 @@ class Scorer:
                 lane = self._ready.popleft()
                 if lane.closed:
                     self._free.append(lane.slot)
+                    continue
+                if not lane.pending:  # it was restarted
+                    lane.queued = False
                     continue
                 if lane.stale:
                     self._store.reset(lane.slot)

@@ -33,6 +33,8 @@ class Session:
         self._publish = publish
         self._lane: Lane = scorer.open(self)
         self.overload_dropped = 0  # chunks
+        self.heard = True  # False: the service has no time for this leg just now
+        self.on_heard: Callable[[bool], None] = lambda heard: None  # is told when that changes: the leg's connector
         self.observer: Observer | None = None  # is shown every chunk: the examination of this leg
         self._draining = False
 
@@ -40,6 +42,19 @@ class Session:
     def behind(self) -> int:
         """Chunks that wait for the scorer."""
         return len(self._lane.pending)
+
+    def leave(self, now: float) -> None:
+        """Listen to this leg no more until `hear`: its time goes on, nothing of it is scored, and it is told so."""
+        self.heard = False
+        self.on_heard(False)
+        self._scorer.restart(self._lane)
+        self.on_failure("overload", now)
+
+    def hear(self, now: float) -> None:
+        """Listen again. The model begins anew; the evidence from before stands."""
+        self.heard = True
+        self.on_heard(True)
+        self.call.rejoin(now)
 
     def begin(self, now: float) -> None:
         """Publish the first record. Apart from the constructor, so that a refused call leaves no trace."""
@@ -52,6 +67,8 @@ class Session:
         self._scorer.close(self._lane)
 
     def on_frame(self, frame: AudioFrame, now: float) -> None:
+        if not self.heard:
+            return
         try:
             self.call.receive_frame(frame, now)
             if self.call.has_events:
@@ -85,7 +102,7 @@ class Session:
 
     def on_tick(self, now: float) -> None:
         due = self.call.next_timer()
-        if due is not None and now >= due:
+        if self.heard and due is not None and now >= due:
             self.call.handle_timer(now)
             self._drain(now)
 

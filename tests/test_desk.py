@@ -19,7 +19,7 @@ from vivavoce.desk import Desk
 class Scorer:
     """Takes calls, scores nothing."""
 
-    open_calls, busy_s, scored, overloaded = 0, 0.0, 0, False
+    open_calls, busy_s, scored, overloaded, delay_s = 2, 0.0, 0, False, 0.0
 
     def open(self, lane: Any) -> Any:
         return lane
@@ -115,3 +115,39 @@ async def test_a_capture_of_more_calls_than_there_is_room_for_opens_none(desk: D
     with pytest.raises(OverloadError):
         await desk.open_recording(Path("x.pcap"), "x.pcap", realtime=False)
     assert (desk.live, desk.opened) == (0, 0)
+
+
+async def test_where_there_is_no_time_the_youngest_are_left_and_nobody_new_is_taken() -> None:
+    class Slow(Scorer):
+        delay_s = 0.0
+
+        def restart(self, lane: Any) -> None: ...
+
+    now, scorer = [100.0], Slow()
+    desk = Desk(Settings(), CallConfig(), scorer, lambda tag, at: None, clock=lambda: now[0])  # type: ignore[arg-type]
+
+    def look(late_s: float, seconds: float) -> None:
+        scorer.delay_s = late_s
+        for _ in range(round(seconds / 0.25)):
+            now[0] += 0.25
+            desk._slow_tick(now[0])
+
+    try:
+        for name in ("old", "young"):
+            await desk.open_call(CallRequest(call_id=name))
+        look(0.1, 1)
+        assert desk.shedding.unheard == 0
+        look(2.0, 2)
+        old, young = (desk.call(name) for name in ("old", "young"))
+        assert old is not None
+        assert young is not None
+        assert (old["legs"]["caller"].tag, young["legs"]["caller"].tag) == ("listening", "unknown")
+        assert young["legs"]["caller"].reasons[0] == "overload"
+        with pytest.raises(OverloadError, match="1 of 2 legs cannot be heard for want of time"):
+            await desk.open_call(CallRequest(call_id="new"))
+        look(0.0, 10)
+        assert desk.shedding.unheard == 0
+        await desk.open_call(CallRequest(call_id="new"))
+    finally:
+        for call in list(desk._calls.values()):
+            desk.end(call, "test")

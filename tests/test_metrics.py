@@ -13,7 +13,8 @@ from vivavoce.metrics import METRICS, Metrics
 
 def rendered() -> str:
     """What a service with made-up counts tells."""
-    desk: Any = SimpleNamespace(live=3, opened=5, refused=2, load=SimpleNamespace(load=0.25))
+    load, shedding = SimpleNamespace(load=0.25), SimpleNamespace(unheard=7)
+    desk: Any = SimpleNamespace(live=3, opened=5, refused=2, load=load, shedding=shedding)
     scorer: Any = SimpleNamespace(open_calls=4, scored=70, dropped=1, failed=0, batches=9, delay_s=0.01)
     publisher = SimpleNamespace(stats=PublisherStats(published=12, acked=11, connected=True), spool=Spool(10))
     metrics = Metrics()

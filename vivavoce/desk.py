@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import itertools
 import os
 import time
 import uuid
@@ -34,6 +33,7 @@ from engine.events import Tag
 from engine.load import LoadMeter
 from engine.scorer import Scorer
 from engine.session import Publish, Session
+from engine.shedding import Shedding
 from vivavoce.examiner import Examiner
 from vivavoce.service_model import worker_count
 
@@ -43,7 +43,7 @@ Json = dict[str, Any]
 TICK_S = 0.02  # how often held packets are looked at; a loop over all calls, not a timer each
 PAUSE_S = 0.2  # without a packet, what was gathered of a chunk is handed on
 NARROW = 8000  # Hz of the audio of a narrowband codec
-SLOW_TICKS = 12  # every so many ticks, timers and time-outs: four times a second
+SLOW_TICK_S = 0.24  # between looks at timers and time-outs
 
 
 @dataclass(slots=True)
@@ -88,6 +88,8 @@ class Desk:
             cores=len(os.sched_getaffinity(0)), workers=workers, max_load=settings.calls.max_load,
             chunk_s=config.chunk_samples / config.rate,
         )  # fmt: skip
+        self.shedding = Shedding(lambda session: examiner is not None and examiner.examining(session))
+        self._late_s = 0.0  # how late the loop came to a tick, the most since the last slow one
         self._polls: dict[str, Callable[[float], None]] = {}  # of calls whose connector holds packets itself
         self._ticker: asyncio.Task[None] | None = None
         self.draining = False
@@ -121,6 +123,7 @@ class Desk:
                 leg.endpoint = await open_endpoint(
                     self._ports, receiver, leg.session.on_frame, declared=declared, waiting=self._waiting, codec=codec
                 )
+                leg.session.on_heard = leg.endpoint.listen
             if self._calls.get(call.call_id) is not call:
                 raise ValueError(f'the call "{call.call_id}" was closed while it was opened')
         self._begin(call)
@@ -171,6 +174,9 @@ class Desk:
         if (refusal := self.load.refusal(self._scorer.open_calls + 1)) is not None:
             self.refused += 1
             raise OverloadError(refusal)
+        if self.shedding.unheard:
+            self.refused += 1
+            raise OverloadError(f"{self.shedding.unheard} of {self._scorer.open_calls} legs cannot be heard for want of time")
         call = LiveCall(call_id or uuid.uuid4().hex[:16], source, time.time(), metadata, pii)
         if call.call_id in self._calls:
             raise ValueError(f'a call "{call.call_id}" is running')
@@ -298,6 +304,7 @@ class Desk:
         session = self._session_of(call_id, leg)
         if session is None or self._examiner is None:
             return None
+        self.shedding.hear(session, self._clock())
         wishes = {name: getattr(request, name) or "" for name in ("challenge", "language", "who", "verdict", "why")}
         return self._examiner.press(session, self._clock(), request.action, **wishes)
 
@@ -329,18 +336,25 @@ class Desk:
     # --- time -------------------------------------------------------------------------------------------------------
 
     async def _tick_forever(self) -> None:
-        for tick in itertools.count():
+        slow = self._clock()
+        while True:
+            due = self._clock() + TICK_S
             await asyncio.sleep(TICK_S)
             now = self._clock()
+            self._late_s = max(self._late_s, now - due)
             for endpoint in tuple(self._waiting):
                 _fenced(endpoint.poll, now)
             for poll in tuple(self._polls.values()):
                 _fenced(poll, now)
-            if tick % SLOW_TICKS == 0:
+            if now >= slow:  # by the clock: where the loop is late, ticks are few, and that is when it matters
+                slow = now + SLOW_TICK_S
                 self._slow_tick(now)
 
     def _slow_tick(self, now: float) -> None:
         self.load.update(now, time.thread_time(), self._scorer.busy_s, self._scorer.scored)
+        live = [leg.session for call in self._calls.values() if call.player is None for leg in call.legs.values()]
+        self.shedding.update(now, max(self._late_s, self._scorer.delay_s), live)
+        self._late_s = 0.0
         if self._examiner is not None:
             _fenced(self._examiner.tick, now)
         for call in list(self._calls.values()):
@@ -410,7 +424,7 @@ def _media(leg: Leg) -> Json:
     return {
         "received": stats.received, "lost": jitter.lost, "late": jitter.late, "duplicate": jitter.duplicate,
         "reordered": jitter.reordered, "malformed": stats.malformed, "foreign": stats.foreign + leg.endpoint.foreign,
-        "source": leg.endpoint.source, "digits": len(stats.digits), **dropped,
+        "unheard": leg.endpoint.unheard, "source": leg.endpoint.source, "digits": len(stats.digits), **dropped,
     }  # fmt: skip
 
 

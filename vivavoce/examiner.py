@@ -119,6 +119,11 @@ class Examiner:
         if watch.before is not None:
             self._outcome(self._labelled(watch))
 
+    def examining(self, session: Session) -> bool:
+        """Whether a question to this leg's caller is on its way, or its answer."""
+        watch = self._watches.get(id(session))
+        return watch is not None and watch.examination.stage in (Stage.ASKED, Stage.ANSWERING, Stage.JUDGING)
+
     def record(self, session: Session, now: float) -> Json | None:
         watch = self._watches.get(id(session))
         return None if watch is None else watch.examination.record(now)

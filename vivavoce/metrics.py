@@ -19,7 +19,8 @@ BUCKETS = tuple(0.001 * 1.07**k for k in range(164))
 
 METRICS = {
     "vivavoce_calls": "calls running now",
-    "vivavoce_legs": "legs being scored now",
+    "vivavoce_legs": "legs open now",
+    "vivavoce_legs_unheard": "legs among them that are not listened to just now, for want of time",
     "vivavoce_calls_opened_total": "calls opened since the start",
     "vivavoce_calls_refused_total": "calls refused for want of room or time",
     "vivavoce_chunks_scored_total": "chunks that went through the model",
@@ -67,6 +68,7 @@ class Metrics(Collector):
         stats, spool = publisher.stats, publisher.spool
         yield _gauge("vivavoce_calls", desk.live)
         yield _gauge("vivavoce_legs", scorer.open_calls)
+        yield _gauge("vivavoce_legs_unheard", desk.shedding.unheard)
         yield _counter("vivavoce_calls_opened_total", desk.opened)
         yield _counter("vivavoce_calls_refused_total", desk.refused)
         yield _counter("vivavoce_chunks_scored_total", scorer.scored)

@@ -241,3 +241,25 @@ def test_the_address_that_callers_are_told_is_one_that_packets_can_be_sent_to() 
 def test_an_address_that_is_not_this_machine_s_is_named_before_any_call(host: str) -> None:
     with pytest.raises(ConfigError, match=rf"rtp\.host = '{host}' cannot be bound: "):
         check_address(host)
+
+
+async def test_who_has_no_time_to_listen_counts_and_knows_that_the_line_lives(line: tuple[RtpEndpoint, Heard]) -> None:
+    endpoint, heard = line
+    with sender() as caller, sender() as stranger:
+        caller.sendto(packet(0).serialize(), (endpoint.host, endpoint.port))
+        await heard.until(1)
+        endpoint.listen(False)
+        before = endpoint.last_packet
+        stranger.sendto(packet(1).serialize(), (endpoint.host, endpoint.port))
+        for number in (1, 2, 3):
+            caller.sendto(packet(number).serialize(), (endpoint.host, endpoint.port))
+        async with asyncio.timeout(2):
+            while endpoint.unheard < 3:
+                await asyncio.sleep(0.002)
+        assert len(heard) == 1
+        assert endpoint.last_packet > before
+        endpoint.listen(True)
+        caller.sendto(packet(4).serialize(), (endpoint.host, endpoint.port))
+        await heard.until(2)
+    assert (endpoint.unheard, endpoint.foreign, endpoint.receiver.stats.received) == (3, 1, 2)
+    assert (heard[1].timestamp, heard[1].lost) == (4 * 160, False)

@@ -225,3 +225,39 @@ async def test_new_calls_are_refused_while_scores_are_late(model: FakeModel) -> 
         scorer.open(Caller())
     finally:
         await scorer.aclose()
+
+
+async def test_a_lane_that_is_restarted_forgets_what_waits_and_what_was(scorer: Scorer, model: FakeModel) -> None:
+    caller, other = Caller(), Caller()
+    lane, neighbour = scorer.open(caller), scorer.open(other)
+    model.go.clear()
+    scorer.submit(lane, chunk(100))
+    scorer.submit(neighbour, chunk(100))
+    await asyncio.sleep(0.05)  # both are with workers
+    for index in (1, 2):
+        scorer.submit(lane, chunk(10, index))
+    scorer.restart(lane)
+    model.go.set()
+    await until(lambda: caller.scores and other.scores)
+    await asyncio.sleep(0.05)
+    scorer.submit(lane, chunk(3, 9))
+    scorer.submit(neighbour, chunk(5, 1))
+    await until(lambda: len(caller.scores) == 2 and len(other.scores) == 2)
+    assert (caller.indexes, caller.scores) == ([0, 9], [100, 3])
+    assert other.scores == [100, 105]
+
+
+async def test_a_lane_that_was_restarted_while_it_waited_is_served_again(scorer: Scorer, model: FakeModel) -> None:
+    busy, caller = [Caller() for _ in range(7)], Caller()
+    model.go.clear()
+    for one in busy:
+        scorer.submit(scorer.open(one), chunk(1))
+    lane = scorer.open(caller)
+    await asyncio.sleep(0.05)
+    scorer.submit(lane, chunk(7))
+    scorer.restart(lane)
+    model.go.set()
+    await until(lambda: not lane.queued)
+    scorer.submit(lane, chunk(2))
+    await until(lambda: caller.scores)
+    assert caller.scores == [2]

@@ -15,12 +15,13 @@ from engine.session import Session
 
 CONFIG = CallConfig(policy=PolicyConfig(Calibration(1.0, 0.0, 0.0, 1.0), -2.0, 2.0, min_speech_s=0.5))
 FRAME = AudioFrame(np.full(160, 500, np.int16), 8000, 0)
+CHUNK = Chunk(np.full(1280, 500, np.int16), 99, 0.16, 0.0, 13.0)
 
 
 class FakeScorer:
     def __init__(self) -> None:
         self.chunks: list[Chunk] = []
-        self.closed = 0
+        self.closed = self.restarted = 0
         self.room = True
 
     def open(self, listener: Any) -> Any:
@@ -32,6 +33,9 @@ class FakeScorer:
 
     def close(self, lane: Any) -> None:
         self.closed += 1
+
+    def restart(self, lane: Any) -> None:
+        self.restarted += 1
 
 
 @pytest.fixture
@@ -121,3 +125,34 @@ def test_what_an_observer_says_of_a_chunk_comes_behind_what_the_chunk_itself_did
         session.on_frame(FRAME, index * 0.02)
     assert {tag.kind for tag, _ in out} == {"tag", "exam"}
     assert [tag.seq for tag, _ in out] == list(range(len(out))), "a hole and a repeat to whoever reads the stream"
+
+
+def test_a_leg_that_is_left_is_unknown_and_costs_nothing_until_it_is_heard_again(scorer: FakeScorer) -> None:
+    asked: list[int] = []
+    session, _ = make(scorer, lambda pcm, rate: bool(asked.append(len(pcm)) or True))
+    told: list[bool] = []
+    session.on_heard = told.append
+    for index in range(44):  # five chunks and a half
+        session.on_frame(FRAME._replace(timestamp=index * 160), index * 0.02)
+        while scorer.chunks:
+            session.on_score(-5.0, scorer.chunks.pop(0), index * 0.02)
+    assert session.latest.tag is Verdict.DEEPFAKE_LIKELY
+    heard = len(asked)
+    session.leave(1.0)
+    for index in range(44, 544):
+        session.on_frame(FRAME._replace(timestamp=index * 160), index * 0.02)
+        session.on_tick(index * 0.02)
+    assert (session.latest.tag, session.latest.reasons) == (Verdict.UNKNOWN, ("overload",))
+    assert (len(asked), scorer.chunks, scorer.restarted) == (heard, [], 1)
+    session.hear(10.9)
+    session.on_tick(11.0)
+    assert session.latest.reasons == ("overload",)  # nobody says that no audio came: nobody listened
+    for index in range(544, 552):
+        session.on_frame(FRAME._replace(timestamp=index * 160), index * 0.02)
+    assert len(scorer.chunks) == 1  # a whole one: what was begun before is not joined to it
+    assert session.call.audio_s == pytest.approx(552 * 0.02)
+    session.on_score(-5.0, scorer.chunks.pop(), 11.2)
+    assert session.latest.tag is Verdict.UNKNOWN  # for RECOVER_S
+    session.on_score(-5.0, CHUNK, 13.0)
+    assert session.latest.tag is Verdict.DEEPFAKE_LIKELY
+    assert told == [False, True]
