@@ -21,6 +21,7 @@ COMFORT_NOISE = 13  # RFC 3389
 MAX_GAP_S = 1.0  # of silence handed on for one hole; a longer one is a discontinuity, not a second of zeros
 ADOPT_AFTER_S = 1.0  # silence of the old source after which a new one may speak
 ADOPT_PACKETS = 3  # packets in a row that make a new source credible while the old one is quiet for less
+DTX_PAUSES = 3  # fewer may be a key, a hold or a hand-over: then too the timestamp jumps
 MAX_DIGITS = 64  # kept per call, oldest dropped
 
 
@@ -66,6 +67,7 @@ class RtpReceiver:
         self._event_types = event_types - {payload_type}
         self._own_types = event_types | {payload_type, COMFORT_NOISE}
         self.own_ssrc: int | None = None  # of what is played to the far end: never heard, though it be sent back
+        self._pauses = 0  # of the sender, in which it sent nothing
         self._ssrc: int | None = None
         self._last_packet = 0.0
         self._candidate = (0, 0, 0, 0)  # another source: ssrc, next number, packets in a row, received of the old one by then
@@ -175,6 +177,11 @@ class RtpReceiver:
         return self._ssrc
 
     @property
+    def dtx(self) -> bool:
+        """The sender sends nothing while nobody speaks, or comfort noise: what is soft may never arrive."""
+        return self._pauses >= DTX_PAUSES
+
+    @property
     def position_s(self) -> float:
         return self._position / self._decoder.rate
 
@@ -234,6 +241,7 @@ class RtpReceiver:
 
     def _paused(self, packet: rtp.RtpPacket) -> list[AudioFrame]:
         """Comfort noise (RFC 3389): until here nobody spoke. The line is there, and its time goes on."""
+        self._pauses += DTX_PAUSES
         ticks = 0 if self._next_timestamp is None else (packet.timestamp - self._next_timestamp) & 0xFFFFFFFF
         if not 0 < ticks < 1 << 31:
             return []
@@ -248,6 +256,7 @@ class RtpReceiver:
         samples = ticks * self._decoder.rate // self._decoder.clock
         if ticks >= 1 << 31 or samples > 3600 * self._decoder.rate:
             return []  # backwards, or an hour: the sender set its clock anew
+        self._pauses += 1
         return self._zeros(min(samples, int(MAX_GAP_S * self._decoder.rate)), samples, lost=False)
 
     def _lost(self, packets: int) -> list[AudioFrame]:

@@ -33,6 +33,7 @@ class Session:
         self._publish = publish
         self._lane: Lane = scorer.open(self)
         self.overload_dropped = 0  # chunks
+        self.last_frame = 0.0  # when sound last came, listened to or not
         self.heard = True  # False: the service has no time for this leg just now
         self.on_heard: Callable[[bool], None] = lambda heard: None  # is told when that changes: the leg's connector
         self.observer: Observer | None = None  # is shown every chunk: the examination of this leg
@@ -58,6 +59,7 @@ class Session:
 
     def begin(self, now: float) -> None:
         """Publish the first record. Apart from the constructor, so that a refused call leaves no trace."""
+        self.last_frame = now
         self._drain(now)
 
     def abandon(self) -> None:
@@ -67,6 +69,7 @@ class Session:
         self._scorer.close(self._lane)
 
     def on_frame(self, frame: AudioFrame, now: float) -> None:
+        self.last_frame = now
         if not self.heard:
             return
         try:

@@ -91,7 +91,7 @@ class Desk:
         session = Session(call, FakeScorer(), lambda tag, at: self.tags.append(tag))  # type: ignore[arg-type]
         session.begin(self.now)
         player = (lambda: self.player) if self.player is not None else None
-        self.examiner.watch(session, player, self.line, self.language)
+        self.examiner.watch(session, player, lambda: self.line, self.language)
         return session
 
     def suspect(self) -> None:

@@ -7,9 +7,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from challenges.catalogue import Line
 from connectors.requests import CallRequest
+from connectors.rtp import RtpPacket
+from engine.audio import AudioFrame
 from engine.call import CallConfig
 from engine.config import Rtp, Settings
 from engine.errors import OverloadError
@@ -151,3 +155,37 @@ async def test_where_there_is_no_time_the_youngest_are_left_and_nobody_new_is_ta
     finally:
         for call in list(desk._calls.values()):
             desk.end(call, "test")
+
+
+async def test_a_browser_that_sends_nothing_is_a_call_no_longer() -> None:
+    now, ended = [100.0], []
+    desk = Desk(Settings(), CallConfig(), Scorer(), lambda tag, at: None, clock=lambda: now[0])  # type: ignore[arg-type]
+    call = desk.open_media("webrtc", {}, lambda: ended.append(now[0]), lambda at: None)
+    timeout = Settings().rtp.timeout_s
+    now[0] += timeout
+    call.on_frame(AudioFrame(np.zeros(160, np.int16), 8000, 0), now[0])
+    now[0] += timeout
+    desk._slow_tick(now[0])
+    assert desk.live == 1
+    now[0] += 1
+    desk._slow_tick(now[0])
+    assert (desk.live, ended) == (0, [now[0]])
+
+
+async def test_what_a_line_carries_shows_as_it_is_heard() -> None:
+    class Watcher:
+        def watch(self, session: Any, player: Any, line: Any, language: str) -> None:
+            self.line = line
+
+        def forget(self, session: Any, now: float) -> None: ...
+
+    watcher = Watcher()
+    desk = Desk(Settings(), CallConfig(), Scorer(), lambda tag, at: None, examiner=watcher)  # type: ignore[arg-type]
+    await desk.open_call(CallRequest(call_id="x"))
+    endpoint = desk._calls["x"].legs["caller"].endpoint
+    assert endpoint is not None
+    assert watcher.line() == Line(wideband=False, noise_suppressed=False, dtx=False)
+    endpoint.receiver.receive_packet(RtpPacket(0, 0, 0, 7, bytes(160)), 0.0)
+    endpoint.receiver.receive_packet(RtpPacket(13, 1, 160, 7, b"\x40"), 0.02)
+    assert watcher.line() == Line(wideband=False, noise_suppressed=False, dtx=True)
+    desk.end(desk._calls["x"], "test")

@@ -201,7 +201,7 @@ class Desk:
             leg.session.begin(now)
             if self._examiner is not None and name == "caller":
                 language = call.metadata.get("language", "")
-                self._examiner.watch(leg.session, self._player_of(call, leg), _line_of(call, leg), language)
+                self._examiner.watch(leg.session, self._player_of(call, leg), partial(_line_of, call, leg), language)
         self.opened += 1
         log.info("call opened", call_id=call.call_id, source=call.source, pii=dict(call.pii))
 
@@ -361,8 +361,8 @@ class Desk:
             _fenced(partial(self._tick_call, call), now)
 
     def _tick_call(self, call: LiveCall, now: float) -> None:
-        heard = [leg.endpoint.last_packet for leg in call.legs.values() if leg.endpoint is not None]
-        if heard and now - max(heard) > self._settings.rtp.timeout_s:
+        heard = [leg.session.last_frame if leg.endpoint is None else leg.endpoint.last_packet for leg in call.legs.values()]
+        if call.player is None and now - max(heard) > self._settings.rtp.timeout_s:
             self.end(call, "rtp-timeout")
             return
         for leg in call.legs.values():
@@ -396,9 +396,10 @@ def _fenced(step: Callable[[float], None], now: float) -> None:
 
 
 def _line_of(call: LiveCall, leg: Leg) -> Line:
-    """What the leg's line carries, as far as its codec tells."""
+    """What the leg's line carries, as far as its codec tells and what has come of it until now."""
     browser = call.source == "webrtc"
-    return Line(wideband=leg.wideband or browser, noise_suppressed=browser, dtx=False)
+    dtx = leg.endpoint is not None and leg.endpoint.receiver.dtx
+    return Line(wideband=leg.wideband or browser, noise_suppressed=browser, dtx=dtx)
 
 
 class MediaCall:

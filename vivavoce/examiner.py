@@ -49,7 +49,7 @@ class Watch:
     """One leg under examination."""
 
     session: Session
-    line: Line
+    line: Callable[[], Line]  # what it carries may show only as it is heard
     player: Callable[[], Player | None] | None  # None where the leg can only be listened to
     language: str
     examination: Examination = field(init=False)
@@ -87,8 +87,9 @@ class Examiner:
     # --- legs -----------------------------------------------------------------------------------------------------
 
     def watch(
-        self, session: Session, player: Callable[[], Player | None] | None, line: Line = PHONE, language: str = ""
-    ) -> None:
+        self, session: Session, player: Callable[[], Player | None] | None,
+        line: Callable[[], Line] = lambda: PHONE, language: str = "",
+    ) -> None:  # fmt: skip
         """Follow a leg from now on; nothing with mode "off". `player` is None for what can only be listened to.
 
         `language` is a tag as of RFC 5646, "es-MX"; one that no question exists in gives way to `examination.language`.
@@ -225,7 +226,7 @@ class Examiner:
         if wished is None:
             pool = self._settings.pool or None
             challenge = choose(
-                watch.line, self._rng, asked=watch.drawn, pool=pool, another_family_than=family, keeps_voice=keeps_voice
+                watch.line(), self._rng, asked=watch.drawn, pool=pool, another_family_than=family, keeps_voice=keeps_voice
             )
         else:
             challenge = by_name(wished)
@@ -246,7 +247,7 @@ class Examiner:
             if self._pack is None or player is None:
                 raise ValueError("nobody can be played to on this connector")
             prompt = self._pack.render(question, RATE)
-            if watch.line.wideband:
+            if watch.line().wideband:
                 until = player.play(self._pack.render(question, WIDE_RATE), WIDE_RATE, now)
             else:
                 until = player.play(prompt, RATE, now)
@@ -279,7 +280,7 @@ class Examiner:
         """In the judges' thread. An answer whose time ran out in the queue is not judged: those behind it still can be."""
         if not watch.examination.awaits(step.question.nonce):
             return None
-        return self._judges.judge(step.question, step.answer, watch.line, step.unanswered, watch.known)
+        return self._judges.judge(step.question, step.answer, watch.line(), step.unanswered, watch.known)
 
     def _judged(self, watch: Watch, nonce: str, done: Future[Judgement | None], now: float) -> None:
         self._waiting -= 1

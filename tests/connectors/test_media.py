@@ -167,3 +167,24 @@ def test_packets_that_nobody_looked_into_are_time_but_no_loss(gather: int) -> No
     assert stream.position_s == pytest.approx(520 * 0.02)
     assert heard(frames)[-1] >= 0
     assert frames[-1].timestamp + len(frames[-1].samples) == 520 * 160
+
+
+def test_a_sender_that_pauses_without_packets_is_known_for_it() -> None:
+    stream = receiver()
+    for pause in range(3):  # numbers in order, a jump of the timestamp: half a second in which nothing was said
+        assert not stream.dtx
+        for index in (0, 1):
+            number = 2 * pause + index
+            sent = packet(number)._replace(timestamp=number * 160 + pause * 4000)
+            stream.receive_packet(sent, number * 0.02 + pause * 0.5)
+    assert not stream.dtx
+    stream.receive_packet(packet(6)._replace(timestamp=6 * 160 + 3 * 4000), 1.7)
+    assert stream.dtx
+
+
+def test_comfort_noise_is_sent_by_who_pauses() -> None:
+    stream = receiver()
+    feed(stream, [0, 1, 3, 4, 5, 6, 7])  # a lost packet is no pause
+    assert not stream.dtx
+    stream.receive_packet(RtpPacket(13, 8, 8 * 160, packet(0).ssrc, b"\x40"), 0.2)
+    assert stream.dtx
