@@ -1,9 +1,10 @@
 """Cutting a caller's answer out of the call: where it begins, where it ends, and what is only our own prompt.
 
-A listener is fed the call's chunks. Before the first question it keeps some seconds of the caller's plain speech, for
-comparison; while a prompt is played it watches for somebody who answers early and is not deceived by the prompt's
-echo; then it collects the answer until a pause or the limit. Whispers and claps are no speech to a voice activity
-detector, so anything that stands out from the line's own noise counts as sound.
+A listener is fed the call's chunks. Until the first question it keeps the latest seconds of the caller's plain speech,
+for comparison: whoever spoke first may have handed the telephone on. While a prompt is played it watches for somebody
+who answers early and is not deceived by the prompt's echo; then it collects the answer until a pause or the limit.
+Whispers and claps are no speech to a voice activity detector, so anything that stands out from the line's own noise
+counts as sound.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class ListenerConfig:
     rest_s: float = 0.6  # of quiet that must come first: the sentence that the prompt broke into is no answer to it
     key_s: float = 1.5  # what began so long before an operator's key begins the answer: it is no talk with the operator
     echo_tail_s: float = 0.3  # after the prompt's end, for the way to the caller and back
-    before_s: float = 8.0  # of plain speech kept for comparison: 64 kB a call
+    before_s: float = 8.0  # of plain speech kept for comparison, the latest there was: 64 kB a call
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +68,7 @@ class Listener:
 
     def __init__(self, config: ListenerConfig, chunk_s: float) -> None:
         self._config, self._chunk_s = config, chunk_s
-        self._before: list[tuple[NDArray[np.int8], int]] = []
-        self._kept_s = 0.0
+        self._before: deque[tuple[NDArray[np.int8], int]] = deque(maxlen=max(1, round(config.before_s / chunk_s)))
         self._voice: float | None = None  # level of the louder of the kept chunks, from the first question on
         self._levels: deque[float] = deque(maxlen=FLOOR_CHUNKS)
         self._held: list[Chunk] = []
@@ -156,7 +156,7 @@ class Listener:
         return length >= limits[1] or (quiet >= pause and length - quiet >= limits[0] * 0.6)
 
     def before(self) -> Samples:
-        """Plain speech from before the first question, int16 at 8 kHz."""
+        """The latest plain speech from before the first question, int16 at 8 kHz."""
         return np.concatenate([unpacked(*kept) for kept in self._before]) if self._before else np.zeros(0, np.int16)
 
     def answer(self) -> Answer:
@@ -183,10 +183,9 @@ class Listener:
             self._prompt = np.concatenate([played, np.full(ECHO_BLOCKS, QUIET_DB)])
 
     def _keep(self, chunk: Chunk) -> None:
-        """All calls of a service do this while nobody asks anything: nothing is worked out here."""
-        if self._kept_s < self._config.before_s and chunk.speech_s > 0.3 * self._chunk_s and not chunk.lost_s:
+        """All calls of a service do this while nobody asks anything: nothing is worked out here, 8 us a chunk of speech."""
+        if chunk.speech_s > 0.3 * self._chunk_s and not chunk.lost_s:
             self._before.append(packed(chunk.samples))
-            self._kept_s += self._chunk_s
 
     def _watch(self, chunk: Chunk) -> None:
         """During the prompt: sound that is not its echo is kept, once there was quiet."""

@@ -196,7 +196,7 @@ _CHALLENGES = (
     ),
     _challenge(
         14, "Sing", "tone", "A", "tune", (3, 15), "low-pitch",
-        "melody", {"bias": -7.39, "sustained_share": 4.82, "longest_note_s": 3.23, "jumps_st": -2.39, "voiced_share": 3.9},
+        "melody", {"bias": -7.9, "sustained_share": 4.82, "longest_note_s": 3.23, "jumps_st": -2.39, "voiced_share": 3.9},
         "measured",
         "held notes and wide steps of F0 tell song from speech; which tune it was is not judged", phone_safe=True,
     ),

@@ -17,6 +17,7 @@ from challenges.tones import histogram
 from challenges.track import HOP_S, RATE, WINDOW, Floats, Samples, Track, bins, smoothed, tracked
 
 SEMITONES = 12.0
+VIBRATO = 17  # frames: two periods of 7 Hz, one and a half of 5.5; the middle ones weigh most
 END_S = 0.3  # of voice: where a question is high
 MIN_ACTIVE_S = 0.05  # less sound than this is none: a clap is no longer
 
@@ -35,7 +36,8 @@ class Measures:
     tones: tuple[float, ...]  # share of each half semitone from 60 Hz upwards, as tones.histogram has it
     range_st: float  # 10th to 90th percentile of F0, semitones
     jumps_st: float  # mean absolute change of F0 between frames of one voiced stretch, semitones per 16 ms
-    sustained_share: float  # of the voiced frames: in a stretch of 160 ms or more that stays within a semitone
+    step_st: float  # the median of the same: how steady the voice is where it holds a tone
+    sustained_share: float  # of the voiced frames: in a stretch of 160 ms or more that stays within a semitone but for vibrato
     longest_note_s: float
     rise_st: float  # upper quarter of the tones of the last 300 ms against the median, semitones
     syllables_s: float  # per second between first and last sound
@@ -85,20 +87,21 @@ def _pitch(track: Track) -> dict[str, Any]:
     voiced = np.flatnonzero((track.f0 > 0) & track.active)
     if len(voiced) < 6:
         return {
-            "f0_hz": None, "tones": (), "range_st": 0.0, "jumps_st": 0.0, "sustained_share": 0.0,
-            "longest_note_s": 0.0, "rise_st": 0.0,
+            "f0_hz": None, "tones": (), "range_st": 0.0, "jumps_st": 0.0, "step_st": 0.0,
+            "sustained_share": 0.0, "longest_note_s": 0.0, "rise_st": 0.0,
         }  # fmt: skip
     tones = SEMITONES * np.log2(track.f0[voiced])
     weights = track.confidence[voiced] * 10 ** (track.level[voiced] / 20)
     middle = _weighted_quantile(tones, weights, 0.5)
     low, high = np.percentile(tones, [10, 90])
     steps = np.abs(np.diff(tones))[np.diff(voiced) == 1]
-    notes = _notes(tones, voiced)
+    notes = _notes(_without_vibrato(tones, voiced), voiced)
     return {
         "f0_hz": float(2 ** (middle / SEMITONES)),
         "tones": histogram(track.f0[voiced], np.sqrt(weights)),
         "range_st": float(high - low),
         "jumps_st": float(steps.mean()) if len(steps) else 0.0,
+        "step_st": float(np.median(steps)) if len(steps) else 0.0,
         "sustained_share": sum(n for n in notes if n * HOP_S >= 0.16) / len(voiced),
         "longest_note_s": max(notes) * HOP_S,
         "rise_st": _rise(tones, weights, voiced, middle),
@@ -119,6 +122,22 @@ def _weighted_quantile(values: Floats, weights: Floats, share: float) -> float:
     order = np.argsort(values)
     total = np.cumsum(weights[order])
     return float(values[order][np.searchsorted(total, total[-1] * share)])
+
+
+def _without_vibrato(tones: Floats, at: NDArray[np.int64]) -> Floats:
+    """The tones without the quick swing about them that a singer's vibrato and an old voice's tremor have.
+
+    Stretches too short to swing are left as they are: averaged, every syllable of plain speech would be a note.
+    """
+    weights = np.hanning(VIBRATO + 2)[1:-1]
+    weights /= weights.sum()
+    parts = []
+    for part in np.split(tones, np.flatnonzero(np.diff(at) != 1) + 1):
+        if len(part) >= VIBRATO:
+            edged = np.pad(part, VIBRATO // 2, mode="reflect", reflect_type="odd")  # a glide goes on gliding
+            part = np.convolve(edged, weights, mode="valid")
+        parts.append(part)
+    return np.concatenate(parts)
 
 
 def _notes(tones: Floats, at: NDArray[np.int64]) -> list[int]:

@@ -3,8 +3,8 @@
 A verifier is a weighted sum of a few cues through a logistic function; the weights stand in the catalogue, beside the
 challenge: logistic regressions on recordings and on speech brought into the manner, at G.711 with noise, which
 `python -m vivavoce.fit_verifiers CORPUS` fits again; set by hand for level, emotion and the still mouth. What cannot be
-measured on this line, or on so little sound, is not scored: "cannot tell" is an answer of its own and counts for
-neither side.
+measured on this line, on so little sound, or against so little or so noisy speech of the same caller, is not scored:
+"cannot tell" is an answer of its own and counts for neither side.
 """
 
 from __future__ import annotations
@@ -15,12 +15,17 @@ from dataclasses import dataclass
 
 from challenges.catalogue import Challenge, Line
 from challenges.content import Question
+from challenges.fusion import FAILED_TASK
 from challenges.measures import Measures
 from challenges.tones import low_shift_st, shift_st
 from challenges.words import Heard
 
 MIN_SNR_DB = 5.0  # of the answer: below it pitch and spectrum are the noise's
 MIN_ACTIVE_S = 0.4  # of sound in an answer of speech
+MIN_BEFORE_S = 2.0  # of sound in the speech that an answer is compared with
+UNVOICED = 0.1  # a voiced share below it is a whisper's: no voice, and no high or low one
+# No better than chance on people who did it (emotions), or never measured: what their manner scores counts for nothing.
+UNTOLD = frozenset({"static-mouth", "emotions"})
 WORDS_COUNT = (0.1, 1.3)  # share of the manner's score that is left where no drawn word was read, and what reading adds to it
 Cues = Mapping[str, float]
 
@@ -30,8 +35,11 @@ class Compliance:
     """How surely a task was done, or why nobody can tell."""
 
     score: float | None  # 0 to 1
-    reason: str = ""  # "too-noisy", "too-short", "line-limited", "no-baseline", "not-measured", "no-recogniser"
+    # "too-noisy", "too-short", "too-little-voice", "line-limited", "no-baseline", "not-measured", "no-recogniser" or
+    # "manner-untold": it is one of UNTOLD
+    reason: str = ""
     cues: Cues | None = None  # what it rests on
+    manner: float | None = None  # the score of the manner alone, also where that counts for nothing
 
 
 def verify(
@@ -52,10 +60,24 @@ def verify(
         return Compliance(None, "too-short")
     if answer.snr_db < MIN_SNR_DB and challenge.verifier != "melody":
         return Compliance(None, "too-noisy")
-    if challenge.verifier in RELATIVE and before is None:
-        return Compliance(None, "no-baseline")
+    if challenge.verifier in RELATIVE and (lacks := _incomparable(challenge, answer, before)):
+        return Compliance(None, lacks)
     cues = CUES[challenge.verifier](answer, before, question)
-    return Compliance(_with_words(logistic(challenge, cues), words, challenge), cues=cues)
+    manner = logistic(challenge, cues)
+    if challenge.key in UNTOLD:
+        return _by_words_alone(manner, words, cues)
+    return Compliance(manner * _left(words) if challenge.parameters.get("words") else manner, cues=cues, manner=manner)
+
+
+def _incomparable(challenge: Challenge, answer: Measures, before: Measures | None) -> str:
+    """Why the two cannot be compared; "" where they can."""
+    if before is None or before.active_s < MIN_BEFORE_S or before.snr_db < MIN_SNR_DB:
+        return "no-baseline"
+    if challenge.verifier == "pitch" and not before.tones:  # who whispers always, or only hummed
+        return "no-baseline"
+    if challenge.verifier == "pitch" and not answer.tones and answer.voiced_share >= UNVOICED:
+        return "too-little-voice"
+    return ""
 
 
 def logistic(challenge: Challenge, cues: Cues) -> float:
@@ -72,12 +94,20 @@ def _spoken(words: Heard | None) -> Compliance:
     return Compliance(words.score, words.reason)
 
 
-def _with_words(score: float, words: Heard | None, challenge: Challenge) -> float:
+def _left(words: Heard | None) -> float:
     """Done in the right manner but with other words is done with an old recording: the words can only take away."""
-    if words is None or words.score is None or not challenge.parameters.get("words"):
-        return score
+    if words is None or words.score is None:
+        return 1.0
     least, slope = WORDS_COUNT
-    return score * min(1.0, least + slope * words.score)
+    return min(1.0, least + slope * words.score)
+
+
+def _by_words_alone(manner: float, words: Heard | None, cues: Cues) -> Compliance:
+    """Where the manner cannot be told: with other words it is a task not done, with the right ones it may be either."""
+    left = _left(words)
+    if left < FAILED_TASK:
+        return Compliance(left, cues=cues, manner=manner)
+    return Compliance(None, "manner-untold", cues, manner)
 
 
 # --- cues of each verifier ------------------------------------------------------------------------------------------

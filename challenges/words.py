@@ -25,15 +25,15 @@ from challenges.cepstra import RATE, cepstra
 from challenges.content import Question
 from challenges.languages import SPELT, load, spellings
 from challenges.respelling import phones
+from challenges.track import frames, levels
 from engine.audio import Samples
 
 READ = ("en", *SPELT)  # languages
 DISTRACTORS = 50  # words beside the drawn ones: fewer are taken for what was not said, more cost time
 LEAST_S_A_WORD = 0.1  # nobody speaks two syllables faster
 LEAST_S = 0.3
-NOISY_DB = 13.0  # between the loud and the quiet blocks of an answer: below it, some 8 dB of noise, one in six is misread
-SILENT_DBFS = -62.0  # below what a listener takes for sound: nothing stands out of silence either, but that is an answer: none
-BLOCK = 160  # samples: 20 ms
+NOISY_DB = 13.0  # between the loud and the quiet frames of an answer: below it, some 8 dB of noise, one in six is misread
+SILENT_DBFS = -64.0  # below what a listener takes for sound: nothing stands out of silence either, but that is an answer: none
 SKIP = 1e-8  # probability of leaving out a drawn word in the second reading
 HOPELESS = 0.35  # a score of words not spoken: no second reading where even the best could not lift it over that
 WEIGHTS = (5.7, 3.3, -4.8)  # of agreement and share laid over, and the constant: logistic regression, both sides weighed alike
@@ -149,11 +149,14 @@ def score(words: Sequence[str], read: Sequence[str], laid: Sequence[str]) -> flo
 
 
 def unfit(samples: Samples, words: int) -> str:
-    """Why an answer cannot be read: "too-short", "too-noisy", "silent", or ""."""
+    """Why an answer cannot be read: "too-short", "too-noisy", "silent", or "".
+
+    By what lies in the telephone band, as the manner is: a line's hum hides no word from the recogniser, which has no band
+    for it, and must not keep an answer from being read.
+    """
     if len(samples) < RATE * max(LEAST_S, LEAST_S_A_WORD * words):
         return "too-short"
-    blocks = samples[: len(samples) // BLOCK * BLOCK].astype(np.float64).reshape(-1, BLOCK) / 32768
-    quiet, loud = np.percentile(10 * np.log10((blocks**2).mean(axis=1) + 1e-10), [10, 95])
+    quiet, loud = np.percentile(levels(frames(samples))[0], [10, 95])
     if loud < SILENT_DBFS:
         return "silent"
     return "too-noisy" if loud - quiet < NOISY_DB else ""

@@ -12,7 +12,7 @@ import pytest
 from challenges.answer import Answer
 from challenges.catalogue import PHONE, Line, by_name
 from challenges.content import Question, draw
-from challenges.fusion import Judgement
+from challenges.fusion import Judgement, weigh
 from challenges.verifiers import Compliance
 from challenges.words import Heard
 from engine.policy import Calibration
@@ -46,7 +46,7 @@ def question(key: str = "whisper") -> Question:
 
 
 def answer(samples: np.ndarray, lost_s: float = 0.0) -> Answer:
-    return Answer(samples.astype(np.int16), 2.0, lost_s, voice(seed=9))
+    return Answer(samples.astype(np.int16), 2.0, lost_s, voice(5.0, seed=9))
 
 
 def test_whose_voice_it_was_before_is_found_out_once() -> None:
@@ -173,6 +173,7 @@ def test_music_on_hold_is_nobody_and_not_somebody_else(monkeypatch: pytest.Monke
     done = {"sing"}
     monkeypatch.setattr(judging, "verify", lambda asked, *_: Compliance(0.95 if asked.challenge.key in done else 0.1))
     monkeypatch.setattr(Taken, "answer", None)
+    monkeypatch.setattr(Taken, "unusual", lambda *_: True)
     for voices, likeness in ((0.1, -4.0), (0.1, 4.0), (0.9, -4.0)):
         ear = Ear(Detector(-3.0, [voices]), EXACT, voice=0.5)
         judges = Judges([ear], same=lambda _, likeness=likeness: lambda after: likeness)
@@ -180,8 +181,8 @@ def test_music_on_hold_is_nobody_and_not_somebody_else(monkeypatch: pytest.Monke
         heard = voices > 0.5
         assert (found.realism is None, found.identity) == (not heard, likeness if heard else None)
         assert found.another_task == heard
-        done = {"whisper"}  # which is hardly a voice
-        assert judges.judge(question("emotions"), answer(voice(seed=2)), PHONE).another_task
+        done = {"whisper"}  # which noise is as well
+        assert judges.judge(question("cup-mouth"), answer(voice(seed=2)), PHONE).another_task == heard
         done = {"sing"}
 
 
@@ -242,6 +243,7 @@ def test_what_was_said_too_late_is_no_failure_of_the_next_task(monkeypatch: pyte
     monkeypatch.setattr(judging, "verify", lambda asked, *_: Compliance(0.95 if asked.challenge.key in done else 0.1))
     monkeypatch.setattr(Taken, "answer", None)
     monkeypatch.setattr(Taken, "before", None)
+    monkeypatch.setattr(Taken, "unusual", lambda *_: True)
     judges = Judges([Ear(Detector(-3.0), EXACT)], same=lambda before: lambda after: -4.0)
     late = judges.judge(question("high-pitch"), answer(voice()), PHONE, [question("sing")])
     assert late == Judgement(None, None, None, None, ("late",))
@@ -257,6 +259,7 @@ def test_nobody_did_another_task_where_the_one_asked_cannot_be_told(monkeypatch:
     monkeypatch.setattr(judging, "verify", lambda asked, *_: Compliance(scores.get(asked.challenge.key, 0.1), "line-limited"))
     monkeypatch.setattr(Taken, "answer", None)
     monkeypatch.setattr(Taken, "before", None)
+    monkeypatch.setattr(Taken, "unusual", lambda *_: True)
     judges = Judges([Ear(Detector(0.5), EXACT)])
     assert not judges.judge(question("high-pitch"), answer(voice()), PHONE).another_task
     assert not judges.judge(question("speak-softly"), answer(voice()), PHONE).another_task, "a whisper is soft"
@@ -273,6 +276,85 @@ def test_a_tone_of_the_line_is_no_song_asked_for_or_not() -> None:
         assert not judges.judge(question(key), answer(ringing), PHONE).another_task, key
     assert judges.judge(question("sing"), answer(ringing), PHONE).compliance is None
     assert not judges.judge(question("cough-whistle"), answer(ringing), Line(True, False, False)).another_task
+
+
+def ears(voices: float) -> list[Ear]:
+    return [Ear(Detector(0.5, [voices]), EXACT, voice=0.5)]
+
+
+def test_a_whisper_or_song_played_to_another_task_is_one_of_another_task() -> None:
+    """It accuses who is known to speak otherwise, where a voice was heard and nobody would do the task like that."""
+    pytest.importorskip("swift_f0", reason="measuring needs the extra 'examine'")
+    held, at = voice(4.0, wobble=0.0, syllables=0), np.arange(40000)
+    told = {"whisper": whisper(4.0), "song": np.interp(at + 12 * np.sin(at / 200), at, held)}  # with vibrato
+    plain = voice(6.0, seed=9)
+
+    def another(key: str, done: str, before: np.ndarray, voices: float = 0.9) -> bool:
+        said = Answer(told[done].astype(np.int16), 2.0, 0.0, before)
+        return Judges(ears(voices)).judge(question(key), said, PHONE).another_task
+
+    for done in told:
+        assert another("cup-mouth", done, plain), done
+        assert not another("cup-mouth", done, plain, voices=0.1), f"{done}: no voice"
+        assert not another("cup-mouth", done, told[done].astype(np.int16)), f"{done}: so the caller speaks"
+        assert not another("cup-mouth", done, plain[:0]), f"{done}: nobody knows how the caller speaks"
+    for task in ("emotions", "low-pitch", "speak-softly"):
+        assert not another(task, "whisper", plain), task
+        assert [other.challenge.key for other in judging._others(question(task))] == ["sing"]
+
+
+def swinging(db: float, level: float) -> np.ndarray:
+    """White noise, softer by so much for every other 0.3 s."""
+    at = np.arange(32000)
+    return np.random.default_rng(0).normal(0, level, len(at)) * 10 ** (-db / 20 * (at // 2400 % 2))
+
+
+@pytest.mark.parametrize("level", [150.0, 600.0])
+def test_noise_is_no_whisper(level: float) -> None:
+    """Where the words cannot be read: whoever drowns them may be playing a recording, and what nobody heard is no voice."""
+    pytest.importorskip("swift_f0", reason="measuring needs the extra 'examine'")
+    noisy, foreign = Heard(reason="too-noisy"), Heard(reason="language")
+    cases = [
+        (noisy, 0.1, False),
+        (noisy, 0.9, False),
+        (foreign, 0.1, False),
+        (foreign, 0.9, True),
+        (Heard(score=0.9), 0.1, True),
+    ]
+    for heard, voices, done in cases:
+        judges = Judges(ears(voices), words=lambda samples, put, heard=heard: heard)
+        found = judges.judge(question("whisper"), answer(swinging(11.0, level)), PHONE)
+        assert (found.compliance is not None) == done, (heard, voices)
+        assert weigh(found).passed == done, (heard, voices)
+
+
+def test_a_song_is_done_where_a_voice_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judging, "verify", lambda *_: Compliance(0.95))
+    monkeypatch.setattr(Taken, "tone", False)
+    for voices, compliance in ((0.9, 0.95), (0.1, None)):
+        found = Judges(ears(voices)).judge(question("sing"), answer(voice()), PHONE)
+        assert (found.compliance, found.realism) == (compliance, None)
+    assert Judges(()).judge(question("sing"), answer(voice()), PHONE).compliance == 0.95, "where nobody listens"
+
+
+def test_chords_of_a_waiting_line_are_no_song() -> None:
+    pytest.importorskip("swift_f0", reason="measuring needs the extra 'examine'")
+    at = np.arange(4000) / 8000
+    chords = [sum(np.sin(2 * np.pi * hz * k * at) / k for k in (1, 1.26, 1.5, 2)) for hz in (196, 220, 247, 262, 220, 196)]
+    played = 3000 * np.concatenate([*chords, np.zeros(10400)]) + np.random.default_rng(0).normal(0, 3, 34400)
+    found = Judges(ears(0.9)).judge(question("sing"), answer(np.clip(played, -32768, 32767)), PHONE)
+    assert found.reasons == ("cannot-tell",)
+
+
+def test_words_are_read_where_the_manner_cannot_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def verified(*put: Any) -> Compliance:
+        return Compliance(0.1) if put[4:] and put[4] else Compliance(None, "manner-untold")
+
+    monkeypatch.setattr(judging, "verify", verified)
+    monkeypatch.setattr(Taken, "answer", None)
+    monkeypatch.setattr(Taken, "before", None)
+    judges = Judges((), words=lambda samples, put: Heard(score=0.0))
+    assert judges.judge(question("emotions"), answer(voice()), PHONE).compliance == 0.1
 
 
 def test_a_whisper_is_compared_with_how_whispers_sound_to_the_detector() -> None:

@@ -74,6 +74,7 @@ class Load:
     accepted: list[str] = field(default_factory=list)
     refused: int = 0
     sent: int = 0
+    unheard: int = 0  # packets of calls that the service had no time for
     generator_cpu: float = 0.0
     late_ticks: int = 0
     waves: list[asyncio.Task[dict[str, Any]]] = field(default_factory=list)
@@ -122,6 +123,7 @@ async def _measure_service(plan: Plan, redis: BenchRedis, pid: int, http: aiohtt
         "seconds": plan.seconds,
         "packets_sent": load.sent,
         "packet_loss": round(1 - received / load.sent, 6) if load.sent else 0.0,
+        "of_it_unheard": round(load.unheard / load.sent, 6) if load.sent else 0.0,
         "p50_ms": latency.p50_ms,
         "p99_ms": latency.p99_ms,
         "tags_published": audit.records,
@@ -195,6 +197,7 @@ async def _hang_up(http: aiohttp.ClientSession, load: Load) -> int:
         async with gate:
             async with http.get(f"/v1/calls/{call_id}") as answer:
                 media = (await answer.json())["media"]["caller"]
+                load.unheard += int(media["unheard"])
             async with http.delete(f"/v1/calls/{call_id}"):
                 return int(media["received"]) - int(media["late"]) - CHUNK_PACKETS * int(media["overload_dropped"])
 

@@ -76,9 +76,9 @@ class Scorer:
         return measure(wire.send(answer)), plain
 
     def score(self, answer: Samples, before: Samples | None) -> tuple[float | None, str]:
-        """(compliance, why nobody can tell)."""
+        """(compliance, or what the manner alone scores where that counts for nothing; why nobody can tell)."""
         found = verify(self._question, *self.heard(answer, before), CARRIES_ALL)
-        return found.score, found.reason
+        return (found.manner if found.score is None else found.score), found.reason
 
     def split(self, answers: Sequence[Answer]) -> tuple[list[float], list[str]]:
         """Scores, and the reasons where there is none."""

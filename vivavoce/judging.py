@@ -40,7 +40,11 @@ ROOM_DB = 12.0  # what a room's own noise rises over the pauses of speech
 PITCHED_S = 5.0  # of an answer whose pitch is wanted for nothing but whose voice it is
 TELLING = ("whisper", "sing")  # done when something else was asked: plain speech is never taken for either
 SURE = 0.9  # compliance with one of them
+USUAL = 0.5  # compliance of the caller's speech before with one of them, from which on it is how the caller speaks
+WHISPERED = frozenset({"speak-softly", "low-pitch", "emotions"})  # tasks that people do in a whisper: as if afraid, say
+HOLLOW = frozenset({"voicing", "melody"})  # verifiers to which noise and music are a whisper and a song
 TONE_ST = 0.4  # semitones from low to high: tones of lines have 0.1 to 0.2, a held vowel 0.5 and more, song 0.7
+STEADY_ST = 0.02  # semitones in 16 ms: notes of a synthesiser have 0.013 to 0.022, a singer's and held vowels 0.026 and more
 WHISPER_REALISM = 1.4  # the detector has learned from voiced speech: people's whispers lie so much lower
 
 
@@ -90,8 +94,8 @@ class Before:
 class Taken:
     """What is measured of an answer, each when it is first asked for, and of the speech before it: it costs."""
 
-    def __init__(self, answer: Answer, before: Before) -> None:
-        self._answer, self._before = answer, before
+    def __init__(self, answer: Answer, before: Before, ears: Sequence[Ear] = ()) -> None:
+        self._answer, self._before, self._ears = answer, before, ears
 
     @cached_property
     def answer(self) -> Measures | None:
@@ -114,13 +118,29 @@ class Taken:
 
     @property
     def tone(self) -> bool:
-        """Whether it is as steady as no voice is: of the line, a waiting call or its ringing."""
-        return self.answer is not None and self.answer.f0_hz is not None and self.answer.range_st < TONE_ST
+        """Whether it is as steady as no voice is: of the line, a waiting call or its ringing, or a synthesiser's chords."""
+        found = self.answer
+        return found is not None and found.f0_hz is not None and (found.range_st < TONE_ST or found.step_st < STEADY_ST)
+
+    @cached_property
+    def evidence(self) -> Sequence[float]:
+        """Of how it sounds, from each ear that heard a voice in it."""
+        return [found for ear in self._ears if (found := ear.evidence(self._answer.samples)) is not None]
+
+    @property
+    def voiced(self) -> bool:
+        """Whether a voice was heard, where anybody listened: music on hold is nobody's, not another's, and nobody's song."""
+        return bool(self.evidence) or not self._ears
 
     def verified(self, question: Question, line: Line, words: Heard | None = None) -> Compliance:
         verifier = question.challenge.verifier
         answer = None if verifier in UNPITCHED else self.answer
         return verify(question, answer, self.before if verifier in RELATIVE else None, line, words)
+
+    def unusual(self, question: Question, line: Line) -> bool:
+        """Whether the caller is known to speak otherwise: who always whispers does so in every answer."""
+        usual = verify(question, self.before, None, line).score
+        return usual is not None and usual < USUAL
 
 
 @dataclass(frozen=True)
@@ -179,7 +199,7 @@ class Judges:
         if _unfit(question, answer, soft):
             return NOTHING
         before = before or self.before(answer.before)
-        taken = Taken(answer, before)
+        taken = Taken(answer, before, self.ears)
         compliance = self._compliance(question, answer, taken, line)
         attempted = _at_least(FAILED_TASK, compliance)
         if soft and not _at_least(DONE_TASK, compliance):  # a task done is one, anything else may be the room
@@ -188,14 +208,13 @@ class Judges:
             return Judgement(compliance.score, None, None, None)
         if not attempted and any(self._done(earlier, taken, line, DONE_TASK) for earlier in unanswered):
             return LATE
-        realism = self._answer_realism(question, answer.samples)
-        voiced = realism is not None or not self.ears  # music on hold is nobody's voice, not another's, and nobody's song
-        known = before.evidence is not None or not self.ears  # nor were they whom we heard before
-        identity = self._identity(question, answer, taken, before) if voiced and known else None
+        known = before.evidence is not None or not self.ears  # what was no voice is nobody to compare with
+        identity = self._identity(question, answer, taken, before) if known and taken.voiced else None
         if soft and (identity is None or identity < 0):  # somebody else in the room is not accused, nor a voice unknown cleared
             return NOTHING
         failed = compliance.score is not None and not attempted  # else it may be the very task that was asked
-        another = failed and self._another(question, taken, line, voiced)
+        another = failed and self._another(question, taken, line)
+        realism = _realism(question, taken)
         return Judgement(compliance.score, realism, before.evidence, identity, _untold(compliance), another)
 
     def _compliance(self, question: Question, answer: Answer, taken: Taken, line: Line) -> Compliance:
@@ -205,26 +224,21 @@ class Judges:
             return Compliance(None, "not-measured")
         if question.challenge.verifier != "words":  # the words can only take away from a manner: reading costs most of all
             manner = taken.verified(question, line)
-            if manner.score is None or manner.score < FAILED_TASK:
+            if manner.reason != UNTOLD_MANNER and (manner.score is None or manner.score < FAILED_TASK):
                 return manner
-        return taken.verified(question, line, self._heard(answer.samples, question))
+        words = self._heard(answer.samples, question)
+        if why := _hollow(question, taken, words):
+            return Compliance(None, why)
+        return taken.verified(question, line, words)
 
-    def _another(self, question: Question, taken: Taken, line: Line, voiced: bool) -> bool:
-        """Whether something was done that nobody asked for; what no voice did is no song."""
-        others = [other for other in _others(question) if voiced or other.challenge.key != "sing"]
-        return any(self._done(other, taken, line, SURE) for other in others) and not taken.tone
+    def _another(self, question: Question, taken: Taken, line: Line) -> bool:
+        """Whether a voice did something that nobody asked for, and that is not how this caller speaks."""
+        done = [other for other in _others(question) if self._done(other, taken, line, SURE)]
+        return any(taken.unusual(other, line) for other in done) and taken.voiced and not taken.tone
 
     def _done(self, question: Question, taken: Taken, line: Line, least: float) -> bool:
         """Whether the answer does what that question asks, as far as the manner goes."""
         return self.measuring and (taken.verified(question, line).score or 0.0) >= least
-
-    def _answer_realism(self, question: Question, samples: Samples) -> float | None:
-        if question.challenge.verifier in UNLIKE_SPEECH:
-            return None
-        heard = [evidence for ear in self.ears if (evidence := ear.evidence(samples)) is not None]
-        if not heard:
-            return None
-        return min(heard) + (WHISPER_REALISM if question.challenge.key == "whisper" else 0.0)
 
     def _identity(self, question: Question, answer: Answer, taken: Taken, before: Before) -> float | None:
         """By colour and pitch, for challenges that leave them: nobody is recognised by whisper, song or falsetto."""
@@ -247,6 +261,7 @@ class Judges:
 
 
 UNPITCHED = frozenset({"words", "unmeasured"})  # their verifiers look at no measure of the voice
+UNTOLD_MANNER = "manner-untold"  # the words decide alone
 UNLIKE_SPEECH = frozenset({"bursts", "melody"})  # claps and song: the detector has learned from speech
 
 
@@ -263,6 +278,24 @@ def _unfit(question: Question, answer: Answer, soft: bool) -> bool:
     if len(answer.samples) and answer.lost_s > LOST_SHARE * answer.seconds:
         return True
     return soft and (not question.challenge.may_be_soft or _of_the_room(answer))
+
+
+def _realism(question: Question, taken: Taken) -> float | None:
+    if question.challenge.verifier in UNLIKE_SPEECH or not taken.evidence:
+        return None
+    return min(taken.evidence) + (WHISPER_REALISM if question.challenge.key == "whisper" else 0.0)
+
+
+def _hollow(question: Question, taken: Taken, words: Heard | None) -> str:
+    """Why a whisper or a song proves nothing, done as it may seem: nobody sang it, or noise may have whispered it.
+
+    Words that were read are proof enough, one way or the other. Whoever drowns them in noise may be playing a recording.
+    """
+    if question.challenge.verifier not in HOLLOW or (words is not None and words.score is not None):
+        return ""
+    if words is not None and words.reason == "too-noisy":
+        return words.reason
+    return "" if taken.voiced else "not-measured"
 
 
 def _at_least(least: float, compliance: Compliance) -> bool:
@@ -286,7 +319,7 @@ def _others(question: Question) -> list[Question]:
     asked = question.challenge.key
     if question.challenge.family in ("noise", "playback"):  # a whistle is no song, nor is what a loudspeaker plays
         return []
-    likely = ("whisper",) if asked == "speak-softly" else ()  # who is asked to speak softly may well whisper
+    likely = ("whisper",) if asked in WHISPERED else ()
     return [replace(question, challenge=CATALOGUE[key]) for key in TELLING if key not in (asked, *likely)]
 
 

@@ -44,6 +44,47 @@ def test_eight_seconds_of_plain_speech_are_kept_and_no_more() -> None:
     assert len(listener.before()) == pytest.approx(8.0 * 8000, abs=SIZE)
 
 
+def test_of_plain_speech_the_latest_before_the_first_question_is_kept() -> None:
+    """An announcement comes first, or somebody hands the telephone on: who is asked is whoever spoke last."""
+    listener = Listener(ListenerConfig(), CHUNK_S)
+    for level in [20] * 50 + [2000] * 25:  # of the same length: 8 s of one, 4 s of the other
+        listener.receive_chunk(chunk(level, speech=True))
+    loud = np.abs(listener.before().astype(int)).reshape(-1, SIZE).max(axis=1) > 1000
+    assert loud.tolist() == [False] * 25 + [True] * 25, "in order"
+    for _ in range(25):
+        listener.receive_chunk(chunk(2000, speech=True))
+    kept = listener.before()
+    listener.begin_prompt()
+    for _ in range(12):
+        listener.receive_chunk(chunk(20, speech=True))
+    listener.begin_answer()
+    listener.receive_chunk(chunk(20, speech=True))
+    listener.begin_prompt()
+    assert np.array_equal(listener.answer().before, kept), "what comes after a question is no plain speech"
+
+
+def test_how_loud_a_caller_is_goes_by_the_latest_speech() -> None:
+    """Who takes over from somebody louder, or from an announcement, is heard from the first word on."""
+    listener = Listener(ListenerConfig(), CHUNK_S)
+    for level in [9000] * 60 + [900] * 50:
+        listener.receive_chunk(chunk(level, speech=True))
+    listener.begin_prompt()
+    listener.expect_echo(np.zeros(8000, np.int16))
+    for _ in range(12):
+        listener.receive_chunk(chunk(5))
+    listener.begin_answer(soft=False)
+    for _ in range(3):
+        listener.receive_chunk(chunk(900, speech=True))
+    assert listener.begun
+
+
+def test_a_call_of_an_hour_keeps_no_more_than_one_of_a_minute() -> None:
+    listener = Listener(ListenerConfig(), CHUNK_S)
+    for _ in range(500):
+        listener.receive_chunk(chunk(2000, speech=True))
+    assert sum(small.nbytes for small, _ in listener._before) <= 64_000
+
+
 def test_lost_and_silent_chunks_are_no_plain_speech() -> None:
     listener = Listener(ListenerConfig(), CHUNK_S)
     listener.receive_chunk(chunk(2000, speech=True, lost=True))

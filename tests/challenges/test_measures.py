@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 pytest.importorskip("swift_f0", reason="measuring needs the extra 'examine'")
 
 from challenges.measures import Measures, _pitch, measure
-from challenges.track import Track
+from challenges.track import HOP_S, Track
 from tests.challenges.voices import RATE, claps, voice, whisper
 
 
@@ -38,6 +39,34 @@ def test_a_held_note_is_sustained_and_speech_is_not() -> None:
     assert held.sustained_share > 0.9
     assert held.longest_note_s > 1.0
     assert measured(voice(wobble=0.2)).sustained_share < held.sustained_share / 2
+
+
+def held(f0: np.ndarray) -> dict[str, Any]:
+    sounding = f0 > 0
+    return _pitch(Track(f0, np.where(sounding, 0.9, 0.0), np.full(len(f0), -20.0), np.ones((len(f0), 129)), sounding, -60.0))
+
+
+@pytest.mark.parametrize("swing_st", [0.5, 0.75, 1.0, 1.5])
+@pytest.mark.parametrize("hz", [4.5, 5.5, 7.0])
+def test_a_note_sung_with_vibrato_is_held(swing_st: float, hz: float) -> None:
+    """As singers have it, and more of it old voices that tremble."""
+    f0 = 220 * 2 ** (swing_st / 12 * np.sin(2 * np.pi * hz * np.arange(60) * HOP_S))
+    notes = held(np.concatenate([f0, np.zeros(5), f0 * 2 ** (4 / 12)]))
+    assert notes["sustained_share"] > 0.8
+    assert notes["longest_note_s"] > 0.5
+
+
+def test_a_syllable_that_glides_is_no_note() -> None:
+    syllable = 120 * 2 ** (np.linspace(0, 5, 16) / 12)
+    assert held(np.tile(np.concatenate([syllable, np.zeros(6)]), 8))["sustained_share"] == 0.0
+
+
+def test_no_voice_is_as_steady_as_a_machine_s_notes() -> None:
+    rng = np.random.default_rng(0)
+    tune = np.repeat(220 * 2 ** (np.array([0, 4, 7, 4, 0]) / 12), 25)
+    assert held(tune)["step_st"] < 0.01
+    assert held(tune * 2 ** (rng.normal(0, 0.05, len(tune)) / 12))["step_st"] > 0.03
+    assert held(np.zeros(40))["step_st"] == 0.0
 
 
 def test_syllables_are_counted() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from challenges.tones import LEAST_LLR, MOST_ST, STEPS, edge, histogram, low_shift_st, same_voice_llr, shift_st
+from challenges.tones import LEAST_LLR, LEAST_TONES, MOST_ST, STEPS, edge, histogram, low_shift_st, same_voice_llr, shift_st
 
 
 def tones(hz: float, count: int = 100, spread_st: float = 1.5, seed: int = 0) -> np.ndarray:
@@ -21,7 +21,7 @@ BEFORE = shares(tones(120.0, 200))
 
 
 def test_shares_add_up_and_lie_where_the_tones_are() -> None:
-    found = np.array(histogram(np.array([60.0, 119.9, 120.1, 1000.0]), np.array([1.0, 1.0, 2.0, 4.0])))
+    found = np.array(histogram(np.tile([60.0, 119.9, 120.1, 1000.0], 10), np.tile([1.0, 1.0, 2.0, 4.0], 10)))
     assert found.sum() == pytest.approx(1.0)
     assert found.nonzero()[0].tolist() == [0, 23, 24, 97]
     assert found[97] == pytest.approx(0.5)
@@ -65,6 +65,15 @@ def test_one_measure_of_two_that_noise_moved_says_nothing_against_a_voice() -> N
     assert min(abs(shift_st(now, BEFORE)), 2.0) < 1.0 < abs(low_shift_st(now, BEFORE))
     assert same_voice_llr(now, BEFORE) == 0.0
     assert same_voice_llr((), BEFORE) == 0.0 > LEAST_LLR
+
+
+@pytest.mark.parametrize(("count", "told"), [(11, False), (LEAST_TONES - 1, False), (LEAST_TONES, True)])
+def test_of_two_syllables_nobody_is_another_voice(count: int, told: bool) -> None:
+    few = shares(tones(240.0, count))
+    assert bool(few) is told
+    for now, before in ((few, BEFORE), (BEFORE, few)):
+        assert (shift_st(now, before) != 0.0) is told
+        assert (same_voice_llr(now, before) < -1.0) is told
 
 
 def test_no_voice_has_moved_nowhere() -> None:

@@ -97,6 +97,16 @@ def test_what_cannot_be_told_says_why() -> None:
     assert said_nothing.score < 0.05
 
 
+@pytest.mark.parametrize("hz", [0, 25, 50, 60, 100])
+def test_a_line_s_hum_is_no_noise(hz: int) -> None:
+    """Nor is a direct current: neither lies in the telephone band, where the recogniser listens."""
+    said = np.concatenate([noise(1, 8), noise(2, 1500), noise(1, 8)])
+    hum = 3000 * np.cos(2 * np.pi * hz * np.arange(len(said)) / 8000)
+    assert unfit((said + hum).astype(np.int16), 5) == ""
+    assert unfit((noise(4, 400) + hum).astype(np.int16), 5) == "too-noisy"
+    assert unfit((noise(4, 3) + hum / 3000).astype(np.int16), 5) == "silent"
+
+
 def test_a_hopeless_reading_and_a_whole_one_are_not_read_again(recogniser: Recogniser, monkeypatch: pytest.MonkeyPatch) -> None:
     others = " ".join(f"word{i}" for i in range(12))
     readings = {"": 1, others: 1, " ".join(WORDS): 1, "river table window": 2}
@@ -210,6 +220,17 @@ def test_spoken_words_are_told_from_others_in_noise(recogniser: Recogniser) -> N
         wrongs.append(recogniser.answer(said, question(asked.challenge.key, seed=seed + 50)).score)
     assert np.median(rights) > 0.8
     assert min(rights) > max(wrongs)
+
+
+@pytest.mark.peer
+@needs_espeak
+def test_words_are_read_through_a_hum(recogniser: Recogniser) -> None:
+    asked = question()
+    said = np.concatenate([noise(1, 8), spoken(", ".join(asked.words)), noise(1, 8)])
+    for hz in (0, 50, 60):
+        hum = 5000 * np.cos(2 * np.pi * hz * np.arange(len(said)) / 8000)
+        read = recogniser.answer(np.clip(said + hum, -32768, 32767).astype(np.int16), asked)
+        assert read.score == pytest.approx(recogniser.answer(said, asked).score, abs=0.1), hz
 
 
 @pytest.mark.peer
