@@ -182,13 +182,14 @@ def _channels() -> Json:
         },
         "events": {
             "address": "/v1/events",
-            "description": "server-sent events; `event` is tag, score, exam or end with a record, gap, degraded or restored "
-            "with a notice",
+            "description": "server-sent events; `event` is tag, score, exam or end with a record, gap, degraded, restored or "
+            "ping with a notice; degraded or restored is told at the beginning, ping after 15 s without anything else",
             "messages": _messages("Record", "Notice"),
         },
         "socket": {
             "address": "/v1/ws",
-            "description": "WebSocket; records and notices in an envelope; the client may ask to resume",
+            "description": "WebSocket; records and notices in an envelope, degraded or restored at the beginning; the client "
+            "may ask to resume; its ping is the protocol's own",
             "messages": _messages("Message", "Resume"),
         },
     }

@@ -16,6 +16,7 @@ from connectors.requests import BadRequestError
 
 KEEP_ALIVE_S = 15.0
 RETRY_MS = 1000  # what a browser waits before it comes again
+PING = b"event: ping\ndata: {}\n\n"  # an event and no comment: a page must notice when it no longer comes
 SEND_TIMEOUT_S = 5.0  # a client that takes no byte for that long is cut off
 _EVENT_ID = re.compile(r"([A-Za-z0-9_.-]+=)?[0-9]{1,19}(-[0-9]{1,19})?")  # of a Redis stream, behind a shard's name
 
@@ -33,7 +34,7 @@ class Feed(Protocol):
     """What the hub offers; the root plugs it in."""
 
     def subscribe(
-        self, last_id: str | None = None, *, call_id: str | None = None
+        self, last_id: str | None = None, *, call_id: str | None = None, greet: bool = False
     ) -> AsyncGenerator[FeedEvent, None]: ...
 
 
@@ -72,13 +73,14 @@ def last_event_id(request: web.Request) -> str | None:
 
 async def serve_events(request: web.Request, feed: Feed, headers: dict[str, str]) -> web.StreamResponse:
     """GET /v1/events."""
-    source = feed.subscribe(last_event_id(request), call_id=request.query.get("call_id"))
-    response = web.StreamResponse(headers={**headers, "Content-Type": "text/event-stream", "Cache-Control": "no-store"})
+    source = feed.subscribe(last_event_id(request), call_id=request.query.get("call_id"), greet=True)
+    ours = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # nginx gathers
+    response = web.StreamResponse(headers={**headers, **ours})
     await response.prepare(request)
     await response.write(f"retry: {RETRY_MS}\n\n".encode())
     async with aclosing(with_keep_alive(source, KEEP_ALIVE_S)) as events:
         async for event in events:
-            block = b":\n\n" if event is None else frame(event)
+            block = PING if event is None else frame(event)
             try:
                 await asyncio.wait_for(response.write(block), SEND_TIMEOUT_S)
             except (TimeoutError, ConnectionError):
@@ -106,7 +108,7 @@ async def serve_socket(request: web.Request, feed: Feed) -> web.StreamResponse:
         heartbeat=KEEP_ALIVE_S, max_msg_size=4096, protocols=[p for p in offered if p.startswith(PROTOCOL)]
     )
     call_id = request.query.get("call_id")
-    source = feed.subscribe(last_event_id(request), call_id=call_id)
+    source = feed.subscribe(last_event_id(request), call_id=call_id, greet=True)
     await socket.prepare(request)
     sender = asyncio.create_task(_send(request, socket, source))
     try:
@@ -114,7 +116,8 @@ async def serve_socket(request: web.Request, feed: Feed) -> web.StreamResponse:
             if message.type is WSMsgType.TEXT and (wanted := _resume(message.data)) is not None:
                 sender.cancel()
                 await asyncio.gather(sender, return_exceptions=True)
-                sender = asyncio.create_task(_send(request, socket, feed.subscribe(wanted, call_id=call_id)))
+                source = feed.subscribe(wanted, call_id=call_id, greet=True)
+                sender = asyncio.create_task(_send(request, socket, source))
     finally:
         sender.cancel()
         await asyncio.gather(sender, return_exceptions=True)

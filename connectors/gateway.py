@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,8 +11,8 @@ from typing import Any, Protocol
 
 import msgspec
 from aiohttp import BodyPartReader, web
-from aiohttp.web_protocol import RequestHandler
 
+from connectors.connections import limit_connections
 from connectors.feeds import Feed, serve_events, serve_socket
 from connectors.guard import (
     COOKIE,
@@ -19,13 +20,13 @@ from connectors.guard import (
     Guard,
     GuardOptions,
     error_response,
-    refuse_unreadable,
     same_token,
     session_cookie,
 )
 from connectors.requests import BadRequestError, CallRequest, ExaminationRequest, SessionRequest, decode
 
 JSON_LIMIT = 64 << 10  # bytes of a JSON or SDP body
+BODY_S = 10.0  # for such a body to arrive
 CONSOLE = Path(__file__).parent / "console"
 Json = dict[str, Any]
 
@@ -74,6 +75,7 @@ class GatewayOptions:
     loopback_open: bool = False
     max_body_bytes: int = 64 << 20
     rate_limit_per_s: float = 50.0
+    max_connections: int = 4000
     cors_origins: tuple[str, ...] = ()
     documents: Mapping[str, bytes] | None = None  # path -> JSON, such as the OpenAPI document
 
@@ -83,7 +85,7 @@ def build_app(desk: CallDesk, feed: Feed, whip: WhipServer, options: GatewayOpti
     guard = Guard(
         GuardOptions(options.token, options.loopback_open, options.rate_limit_per_s, tuple(options.cors_origins))
     )
-    RequestHandler.handle_error = refuse_unreadable  # type: ignore[assignment] # there is no setting
+    limit_connections(options.max_connections)
     app = web.Application(middlewares=guard.middlewares(), client_max_size=options.max_body_bytes)
     gateway = Gateway(desk, feed, whip, options, guard)
     app.add_routes(gateway.routes())
@@ -238,9 +240,13 @@ class Gateway:
     async def _small_body(self, request: web.Request) -> bytes:
         if (request.content_length or 0) > JSON_LIMIT:
             raise BadRequestError(f"the body is larger than the limit of {JSON_LIMIT} bytes", "body", 413)
-        body = await request.content.read(JSON_LIMIT + 1)
-        while len(body) <= JSON_LIMIT and (more := await request.content.read(JSON_LIMIT + 1 - len(body))):
-            body += more
+        body = b""
+        try:
+            async with asyncio.timeout(BODY_S):
+                while len(body) <= JSON_LIMIT and (more := await request.content.read(JSON_LIMIT + 1 - len(body))):
+                    body += more
+        except TimeoutError:
+            raise BadRequestError(f"the body did not arrive within {BODY_S:g} s", "body", 408) from None
         if len(body) > JSON_LIMIT:
             raise BadRequestError(f"the body is larger than the limit of {JSON_LIMIT} bytes", "body", 413)
         return body

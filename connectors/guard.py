@@ -3,7 +3,8 @@
 The token comes as `Authorization: Bearer`, from a softphone's WebSocket as the sub-protocol `bearer.TOKEN`, or from
 the console as a cookie bought with the token. Browsers send cookies along with requests that other sites make, so a
 cookie counts only for same-origin requests. A loopback exemption, if set, looks at the socket's peer and also at the
-Host header: a page of some other site that has its own name resolved to 127.0.0.1 is not let in.
+Host header: a page of some other site that has its own name resolved to 127.0.0.1 is not let in. Nor is whoever comes
+through a proxy on this machine, as far as the proxy says that it is one.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ COOKIE = "vivavoce_session"
 PROTOCOL = "bearer."
 MAX_CLIENTS = 4096  # addresses remembered by the rate limit, oldest forgotten
 BURST_S = 2.0  # seconds' worth of requests that may come at once
+FORWARDED = frozenset({"forwarded", "via", "x-real-ip"})  # a proxy's, beside x-forwarded-*
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; media-src 'self' blob:; frame-ancestors 'none'; base-uri 'none'",
@@ -88,11 +90,12 @@ class RateLimit:
 
 
 class Guard:
-    """The middlewares, sharing options and the rate limit."""
+    """The middlewares, sharing options and the rate limits."""
 
     def __init__(self, options: GuardOptions) -> None:
         self._options = options
-        self._limit = RateLimit(options.rate_limit_per_s)
+        # Apart, for behind a proxy all have one address: strangers must not use up what the operators may.
+        self._known, self._strangers = RateLimit(options.rate_limit_per_s), RateLimit(options.rate_limit_per_s)
 
     def middlewares(self) -> list[Callable[..., Awaitable[web.StreamResponse]]]:
         return [web.middleware(partial(step)) for step in (self.headers, self.errors, self.access)]
@@ -134,14 +137,14 @@ class Guard:
         if request.method == "OPTIONS" and "Origin" in request.headers:
             return self._preflight(request)
         if request.method == "OPTIONS" or self._is_open(request.path):
-            if request.method not in SAFE and not self._limit.take(peer, time.monotonic()):
+            if request.method not in SAFE and not self._strangers.take(peer, time.monotonic()):
                 return self._too_many()
             return await handler(request)
         if not self.allows(request):
-            if not self._limit.take(peer, time.monotonic()):  # guessing tokens costs like changing things
+            if not self._strangers.take(peer, time.monotonic()):  # guessing tokens costs like changing things
                 return self._too_many()
             return error_response(401, "unauthorized", "a bearer token is needed", **{"WWW-Authenticate": "Bearer"})
-        if request.method not in SAFE and not self._limit.take(peer, time.monotonic()):
+        if request.method not in SAFE and not self._known.take(peer, time.monotonic()):
             return self._too_many()
         return await handler(request)
 
@@ -230,7 +233,9 @@ def same_origin(request: web.Request) -> bool:
 
 
 def is_local(request: web.Request) -> bool:
-    """A peer on this machine, that also calls us by a local name, from no foreign page."""
+    """A peer on this machine that speaks for itself, also calls us by a local name, and from no foreign page."""
+    if any(name.lower() in FORWARDED or name.lower().startswith("x-forwarded-") for name in request.headers):
+        return False
     name = urlsplit(f"//{request.host}").hostname or ""
     local = _is_loopback(request.remote or "") and (name == "localhost" or _is_loopback(name))
     origin = request.headers.get("Origin")

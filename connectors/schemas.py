@@ -79,7 +79,7 @@ PLAYED: Json = {
 
 NOTICE: Json = {
     "type": "object",
-    "description": "of gap (with the reason), degraded and restored: what the feed says of itself",
+    "description": "of gap (with the reason), degraded, restored and ping: what the feed says of itself",
     "properties": {"reason": {"type": "string"}},
     "additionalProperties": False,
 }

@@ -7,6 +7,7 @@ taken over (CVE-2017-14099). RTCP on the next port is accepted and ignored.
 from __future__ import annotations
 
 import asyncio
+import errno
 import secrets
 import socket
 import time
@@ -46,12 +47,16 @@ class PortRange:
         self.capacity = len(self._free)
 
     def bind(self) -> tuple[socket.socket, socket.socket | None]:
-        """A bound RTP socket, and the RTCP one if that port is free. OverloadError when the range is used up."""
+        """A bound RTP socket, and the RTCP one if that port is free. OverloadError when the range is used up, and at once
+        when it is not the port that is in the way: with no file descriptors left every other port fails too."""
         for _ in range(len(self._free)):
             port = self._free.pop()
             try:
                 return self._bind(port), self._bind_rtcp(port + 1)
-            except OSError:
+            except OSError as error:
+                if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                    self._free.append(port)
+                    raise OverloadError(f"no UDP port can be opened on {self.host}: {error.strerror}") from error
                 self._free.insert(0, port)  # somebody else has it just now
         raise OverloadError(f"no free UDP port left of {self.capacity} on {self.host}")
 

@@ -37,6 +37,9 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
     loopback_open: Annotated[bool, _meta("let clients on this machine in without the token")] = False
     max_body_bytes: Annotated[int, _meta("largest upload", "bytes", ge=1024, le=1 << 31)] = 64 << 20
     rate_limit_per_s: Annotated[float, _meta("changing requests per client", "1/s", gt=0)] = 50.0
+    max_connections: Annotated[
+        int, _meta("HTTP connections at once, half of them from one address; more are refused", ge=4, le=100000)
+    ] = 4000
     cors_origins: Annotated[tuple[str, ...], _meta("origins of other sites that may call the API")] = ()
 
 

@@ -112,10 +112,11 @@ class Hub:
         return len(self._clients)
 
     async def subscribe(
-        self, last_id: str | None = None, *, call_id: str | None = None
+        self, last_id: str | None = None, *, call_id: str | None = None, greet: bool = False
     ) -> AsyncGenerator[HubEvent, None]:
         """Records after `last_id` (an event's id), then live ones; without it only live ones.
 
+        With `greet` it also says, before the live ones, that all is well: whoever heard otherwise may have missed the turn.
         Close it when the reader leaves: until then its queue goes on filling.
         """
         client = _Client(call_id)
@@ -127,8 +128,8 @@ class Hub:
                     if event.id:
                         seen[stream] = _key(event.id.rpartition("=")[2])
                     yield event
-            if self.degraded:
-                yield HubEvent("", "degraded", b"{}")
+            if self.degraded or greet:
+                yield self._state()
             while (event_or_none := await client.take()) is not None:
                 event = event_or_none
                 if not self._is_new(event, seen):
@@ -223,11 +224,14 @@ class Hub:
                 for client in self._clients:
                     client.offer(told.event, told.call, told.leg)
 
+    def _state(self) -> HubEvent:
+        return HubEvent("", "degraded" if self.degraded else "restored", b"{}")
+
     def _mark(self, *, degraded: bool) -> None:
         if degraded is self.degraded:
             return
         self.degraded = degraded
-        event = HubEvent("", "degraded" if degraded else "restored", b"{}")
+        event = self._state()
         for client in self._clients:
             client.offer(event, "", "")
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from engine.config import load_settings
 from engine.redis_server import RedisInfo
-from vivavoce.serve import Service, _greet
+from vivavoce.serve import Service, _allow_descriptors, _greet
 
 
 def greeting(capsys: pytest.CaptureFixture[str], redis_url: str, setting: str) -> str:
@@ -33,3 +34,14 @@ def test_a_password_of_theirs_is_not_shown(capsys: pytest.CaptureFixture[str], u
 def test_a_redis_of_theirs_without_a_password_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     url = "redis://h:7/0?protocol=2"
     assert f" vivavoce tags --redis {url}\n" in greeting(capsys, url, url)
+
+
+def test_a_service_may_open_as_many_files_as_its_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    resource = pytest.importorskip("resource")
+    set_to = []
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (1024, 20000))
+    monkeypatch.setattr(resource, "setrlimit", lambda which, limits: set_to.append((which, limits)))
+    _allow_descriptors()
+    assert set_to == [(resource.RLIMIT_NOFILE, (20000, 20000))]
+    monkeypatch.setattr(resource, "setrlimit", Mock(side_effect=ValueError("not allowed")))
+    _allow_descriptors()

@@ -108,9 +108,21 @@ def _say(text: str) -> None:
         print(text, flush=True)
 
 
+def _allow_descriptors() -> None:
+    """As many as this user may have: a leg takes two sockets, and the usual 1024 would be 500 legs."""
+    try:
+        import resource
+    except ImportError:  # not on this system
+        return
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 async def start(settings: Settings, stack: AsyncExitStack) -> Service:
     """Start every part in order; the stack ends them in the opposite one."""
     sys.setswitchinterval(SWITCH_S)
+    _allow_descriptors()
     model = service_model.load(settings)
     state_dir = Path(settings.redis.state_dir) if settings.redis.state_dir else None
     redis = await stack.enter_async_context(open_redis(settings.redis.url, state_dir))
@@ -173,7 +185,8 @@ async def _listen(settings: Settings, stack: AsyncExitStack, front: Front, hub: 
     desk.browser_player = whip.player
     options = GatewayOptions(
         token=token, loopback_open=server.loopback_open, max_body_bytes=server.max_body_bytes,
-        rate_limit_per_s=server.rate_limit_per_s, cors_origins=server.cors_origins, documents=documents(),
+        rate_limit_per_s=server.rate_limit_per_s, max_connections=server.max_connections,
+        cors_origins=server.cors_origins, documents=documents(),
     )  # fmt: skip
     runner = web.AppRunner(build_app(front, hub, whip, options), access_log=None, shutdown_timeout=2.0)
     await runner.setup()

@@ -2,7 +2,10 @@
 
 const ROOT = new URL("../", import.meta.url); // the page may be served under any prefix
 const EVENTS = ["tag", "score", "exam", "end"];
+const NOTICES = ["ping", "degraded", "restored", "gap"];
 const RETRY_MAX_S = 15;
+const QUIET_MS = 35_000; // the service says something every 15 s; a stream that has been quiet for longer is dead
+const ANSWER_MS = 10_000;
 
 /** An answer that was not a success; `message` is a sentence for the operator. */
 export class ApiError extends Error {
@@ -14,16 +17,27 @@ export class ApiError extends Error {
 
 export const apiUrl = (path) => new URL(path, ROOT);
 
-/** fetch() that turns every failure into an ApiError with a sentence. */
+/** fetch() that turns every failure into an ApiError with a sentence, waiting for a service that does not answer included. */
 export async function request(path, options = {}) {
-  let response;
-  try {
-    response = await fetch(apiUrl(path), { credentials: "same-origin", cache: "no-store", ...options });
-  } catch {
-    throw new ApiError(0, "unreachable", "The service does not answer.");
-  }
-  if (!response.ok) throw await errorOf(response.status, await response.text());
+  const signal = AbortSignal.timeout(ANSWER_MS);
+  const response = await answered(fetch(apiUrl(path), { credentials: "same-origin", cache: "no-store", signal, ...options }));
+  if (!response.ok) throw errorOf(response.status, await answered(response.text()));
   return response;
+}
+
+async function requestJson(path, options) {
+  const response = await request(path, options);
+  return { response, body: await answered(response.json()) };
+}
+
+/** What a promise of fetch() gives. Head and body share one time limit. */
+async function answered(promise) {
+  try {
+    return await promise;
+  } catch (error) {
+    if (error.name !== "TimeoutError") throw new ApiError(0, "unreachable", "The service does not answer.");
+    throw new ApiError(0, "timeout", `The service did not answer within ${ANSWER_MS / 1000} seconds; it may have acted all the same.`);
+  }
 }
 
 export function errorOf(status, text) {
@@ -44,8 +58,7 @@ function fallback(status) {
 
 /** What is on the line now: {calls: [{call_id, started, tags, ...}], skew, thresholds}. */
 export async function fetchCalls() {
-  const response = await request("v1/calls");
-  const body = await response.json();
+  const { response, body } = await requestJson("v1/calls");
   const date = Date.parse(response.headers.get("Date") ?? "");
   // The header counts whole seconds; below that, the two clocks are taken to agree.
   const skew = Number.isNaN(date) || Math.abs(date - Date.now()) < 1500 ? 0 : (date + 500 - Date.now()) / 1000;
@@ -63,14 +76,14 @@ function listedCall(item) {
 const examinationPath = (id, leg) => `v1/calls/${encodeURIComponent(id)}/examination?leg=${encodeURIComponent(leg)}`;
 
 /** Where the examination of a leg stands. An ApiError of 404 or 409 says why it cannot be examined. */
-export const fetchExamination = async (id, leg) => (await request(examinationPath(id, leg))).json();
+export const fetchExamination = async (id, leg) => (await requestJson(examinationPath(id, leg))).body;
 
 /** An operator's decision, {action, ...}; the record after it. An ApiError of 409 says why it cannot be done now. */
-export const pressExamination = async (id, leg, body) => (await request(examinationPath(id, leg), {
+export const pressExamination = async (id, leg, body) => (await requestJson(examinationPath(id, leg), {
   method: "POST",
   headers: { "Content-Type": "application/json" },
   body: JSON.stringify(body),
-})).json();
+})).body;
 
 /** Exchange the printed token for a cookie. */
 export const openSession = (token) => request("v1/session", {
@@ -82,35 +95,53 @@ export const openSession = (token) => request("v1/session", {
 /**
  * Follow the tags. The browser resumes with Last-Event-ID by itself while the answer is a stream; after any other
  * answer (401, 503) it gives up, so we ask why through `onRefused` and open again ourselves, more and more slowly.
+ * A connection can die without a word: after `quiet` milliseconds without one it is given up and another one opened.
  * Returns {close()}.
  */
-export function followEvents({ onTag, onOpen, onLost, onDegraded, onGap, onRefused }) {
+export function followEvents({ onTag, onOpen, onLost, onDegraded, onGap, onRefused, quiet = QUIET_MS }) {
   let source;
   let timer;
   let delay = 1;
   let closed = false;
+  let heardAt = 0;
+  let lastId = "";
+  const hear = (event) => {
+    heardAt = performance.now();
+    lastId = event.lastEventId || lastId;
+  };
   const listen = () => {
-    source = new EventSource(apiUrl("v1/events"));
-    source.onopen = () => {
+    heardAt = performance.now();
+    source = new EventSource(apiUrl(`v1/events${lastId && `?${new URLSearchParams({ last_event_id: lastId })}`}`));
+    source.onopen = (event) => {
       delay = 1;
+      hear(event);
       onOpen();
     };
     source.onerror = () => {
       onLost();
       if (source.readyState !== EventSource.CLOSED) return;
+      lastId = ""; // perhaps it was refused for this; the list tells where the calls are
       timer = setTimeout(async () => (await onRefused()) && !closed && listen(), delay * 1000);
       delay = Math.min(RETRY_MAX_S, delay * 2);
     };
+    for (const name of [...EVENTS, ...NOTICES]) source.addEventListener(name, hear);
     for (const name of EVENTS) source.addEventListener(name, (event) => onTag(parseTag(event.data)));
     source.addEventListener("degraded", () => onDegraded(true));
     source.addEventListener("restored", () => onDegraded(false));
     source.addEventListener("gap", onGap);
   };
+  const watch = setInterval(() => {
+    if (source.readyState === EventSource.CLOSED || performance.now() - heardAt < quiet) return; // closed: the timer opens
+    source.close();
+    onLost();
+    listen();
+  }, quiet / 35);
   listen();
   return {
     close() {
       closed = true;
       clearTimeout(timer);
+      clearInterval(watch);
       source.close();
     },
   };

@@ -32,7 +32,7 @@ function select(id) {
   if (id !== null) {
     const detail = byId("detail");
     detail.scrollTop = 0;
-    if (getComputedStyle(detail).position === "fixed") detail.focus(); // on a small screen it covers the rows
+    if (getComputedStyle(byId("live")).display === "none") detail.focus(); // on a small screen it takes the rows' place
   } else if (before !== null) view.focusRow(view.rowOf(before));
 }
 
@@ -47,7 +47,7 @@ async function decide(id, leg, body) {
     return "";
   } catch (error) {
     askIfRefused(error);
-    if (error.status === 409) look(id, leg); // it stands elsewhere than this page thought
+    if (error.status === 409 || error.code === "timeout") look(id, leg); // it may stand elsewhere than this page thinks
     return error.message;
   }
 }
@@ -100,9 +100,11 @@ async function refresh() {
 
 function connect() {
   feed?.close();
+  apply({ type: "link", link: "connecting" });
   feed = followEvents({
     onTag: receiveTag,
     onOpen: () => {
+      apply({ type: "degraded", degraded: false }); // what it was may have passed while nobody could tell us
       apply({ type: "link", link: "live" });
       refresh();
     },
@@ -118,8 +120,12 @@ function askIfRefused(error) {
   if (error.status !== 401) return false;
   feed?.close();
   apply({ type: "link", link: "locked" });
-  if (!byId("token-dialog").open) byId("token-dialog").showModal();
+  askForToken();
   return true;
+}
+
+function askForToken() {
+  if (!byId("token-dialog").open) byId("token-dialog").showModal();
 }
 
 async function enter(token) {
@@ -129,7 +135,8 @@ async function enter(token) {
     connect();
   } catch (error) {
     setText(byId("token-error"), error.message);
-    if (!byId("token-dialog").open) byId("token-dialog").showModal();
+    apply({ type: "link", link: "locked" });
+    askForToken();
   }
 }
 
@@ -146,6 +153,7 @@ byId("token-form").addEventListener("submit", (event) => {
   enter(byId("token").value.trim());
 });
 byId("token-dialog").addEventListener("cancel", (event) => event.preventDefault());
+byId("token-dialog").addEventListener("close", () => state.link === "locked" && askForToken()); // Esc twice closes all the same
 byId("filter").addEventListener("input", (event) => apply({ type: "filter", text: event.target.value }));
 byId("call").addEventListener("click", () => call.start());
 acceptFiles((files) => sendFiles(files, askIfRefused));

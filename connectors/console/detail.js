@@ -3,7 +3,7 @@ import { drawChart } from "./chart.js";
 import { h, setText, svg } from "./dom.js";
 import { Examination } from "./examination.js";
 import { ageOf, callerText } from "./rows.js";
-import { isStale, mainLeg, verdictOf } from "./state.js";
+import { isSame, isStale, mainLeg, verdictOf } from "./state.js";
 import {
   clockText, duration, llrText, lossText, meaning, probabilityText, reasonText, secondsText, shape, sourceText, tagText, verdictText,
 } from "./words.js";
@@ -62,20 +62,32 @@ export class Detail {
       this.looked = "";
       return;
     }
-    if (this.call?.id !== call.id) this.legKey = null;
+    if (!isSame(this.call, call)) Object.assign(this, { legKey: null, rawOf: "" });
     const leg = call.legs[this.legKey] ?? mainLeg(call);
     if (call !== this.call || leg !== this.leg || thresholds !== this.thresholds) {
       Object.assign(this, { call, leg, thresholds });
       this.showCall(call, leg);
     }
+    this.showRaw(call, leg);
     this.showTime(call, leg, now);
     this.showExamination(call, leg, now);
+  }
+
+  /** The record as it came. While somebody has marked it to copy it, a newer one of the same leg waits. */
+  showRaw(call, leg) {
+    const of = JSON.stringify([call.id, call.startedAt, leg?.tag.leg]);
+    const marked = getSelection();
+    if (of === this.rawOf && !marked.isCollapsed && marked.containsNode(this.raw, true)) return;
+    this.rawOf = of;
+    const raw = leg ? JSON.stringify(leg.tag, null, 2) : "";
+    if (raw !== this.raw.textContent) setText(this.copied, ""); // what was copied is another tag
+    setText(this.raw, raw);
   }
 
   showExamination(call, leg, now) {
     const key = leg?.tag.leg || "caller";
     this.examination.show(call, key, leg, now);
-    const looked = JSON.stringify([call.id, key]);
+    const looked = JSON.stringify([call.id, call.startedAt, key]);
     if (!call.live || !leg || looked === this.looked) return;
     this.looked = looked; // what the tags told may be old, and whether a leg can be examined they do not tell
     this.onLook(call.id, key);
@@ -98,9 +110,6 @@ export class Detail {
     this.showReasons(tag);
     this.showFacts(call, tag);
     this.history.replaceChildren(...(leg?.changes ?? []).toReversed().map(changeItem));
-    const raw = tag ? JSON.stringify(tag, null, 2) : "";
-    if (raw !== this.raw.textContent) setText(this.copied, ""); // what was copied is another tag
-    setText(this.raw, raw);
   }
 
   showLegs(call, shown) {
@@ -118,6 +127,7 @@ export class Detail {
     this.legKey = key;
     this.leg = this.call.legs[key];
     this.showCall(this.call, this.leg);
+    this.showRaw(this.call, this.leg);
     this.showExamination(this.call, this.leg, Date.now() / 1000);
   }
 

@@ -3,6 +3,7 @@ import { lastResult, obstacles, secondsLeft, stateOf } from "./exam-state.js";
 import { ACTIONS, CHALLENGES, decisionText, effectText, endText, LANGUAGES, measures, speakerText, stateText } from "./exam-words.js";
 import { h, setAttribute, setText, svg } from "./dom.js";
 import { OverrideForm } from "./override.js";
+import { isSame } from "./state.js";
 import { reasonText, verdictText } from "./words.js";
 
 const NAME = "vivavoce-operator"; // of the operator, in this browser only
@@ -14,6 +15,7 @@ export class Examination {
   constructor(onPress) {
     this.onPress = onPress;
     this.call = null;
+    this.sending = new Set(); // calls and legs whose last decision the service has not answered yet
     this.shown = {};
     this.state = h("p", { class: "exam-state", role: "status" });
     this.speaker = h("p", { class: "exam-speaker" });
@@ -57,7 +59,7 @@ export class Examination {
   }
 
   show(call, key, leg, now) {
-    const other = call.id !== this.call?.id || key !== this.legKey;
+    const other = !isSame(call, this.call) || key !== this.legKey;
     Object.assign(this, { call, legKey: key, exam: leg?.exam ?? null });
     if (other) this.reset();
     const live = call.live && !leg?.ended;
@@ -144,19 +146,20 @@ export class Examination {
     return this.send(action, action === "ask" ? wishes : {});
   }
 
-  /** One decision at a time: the next waits until the service has answered this one. */
+  /** One decision at a time about a leg: the next waits until the service has answered this one. */
   async send(action, words) {
-    if (this.sending) {
+    const { call, legKey } = this;
+    const about = JSON.stringify([call.id, call.startedAt, legKey]);
+    if (this.sending.has(about)) {
       this.say("The last decision is still on its way to the service.");
       return;
     }
-    this.sending = true;
+    this.sending.add(about);
     this.say("");
-    const { call, legKey } = this;
     const given = Object.entries({ ...words, who: this.who.value.trim() }).filter(([, value]) => value);
     const failure = await this.onPress(call.id, legKey, { action, ...Object.fromEntries(given) });
-    this.sending = false;
-    if (this.call?.id !== call.id || this.legKey !== legKey) return;
+    this.sending.delete(about);
+    if (!isSame(this.call, call) || this.legKey !== legKey) return;
     if (failure) this.say(failure);
     else if (action === "override") this.override.close();
     else if (action === "ask") this.challenge.lastChild.value = "";

@@ -5,6 +5,7 @@ import { VERDICTS } from "./words.js";
 
 export const FRESH_S = 10; // a tag without an update for this long must not look live
 export const ENDED_MAX = 50;
+const ROUNDING_S = 0.01; // the list and the records round their times
 const SERIES_MAX = 600;
 const CHANGES_MAX = 100;
 
@@ -31,11 +32,14 @@ export function reduce(state, action) {
     case "filter": return { ...state, ...noNews(), filter: action.text };
     case "select": return { ...state, ...noNews(), selected: action.id };
     case "examination": return receiveExamination(state, action);
-    case "events": return receiveEvents(state, action.tags, action.at);
-    case "snapshot": return receiveSnapshot(state, action);
+    case "events": return withSelection(receiveEvents(state, action.tags, action.at));
+    case "snapshot": return withSelection(receiveSnapshot(state, action));
     default: throw new Error(`unknown action ${action.type}`);
   }
 }
+
+/** A call that has left even the list of ended ones cannot stay open. */
+const withSelection = (next) => (next.selected !== null && !findCall(next, next.selected) ? { ...next, selected: null } : next);
 
 function receiveEvents(state, tags, at) {
   const next = { ...state, ...noNews(), calls: new Map(state.calls) };
@@ -60,8 +64,10 @@ function receiveSnapshot(state, { calls, at, askedAt, skew, thresholds }) {
   const named = new Set();
   for (const item of calls) {
     named.add(item.call_id);
-    for (const tag of item.tags) receiveTag(next, tag, at, { ...item, listed: true });
-    if (!item.tags.length && !findCall(next, item.call_id)) next.calls.set(item.call_id, newCall(item, at - skewed(item, skew, at)));
+    const about = meetListed(next, item);
+    if (!about) continue;
+    for (const tag of item.tags) receiveTag(next, tag, at, about);
+    if (!item.tags.length && !findCall(next, item.call_id)) next.calls.set(item.call_id, newCall(about, at - skewed(item, skew, at)));
   }
   for (const call of state.calls.values()) {
     if (!named.has(call.id) && call.seenAt < askedAt) place(next, { ...call, lost: true, endedAt: at, live: false });
@@ -69,16 +75,30 @@ function receiveSnapshot(state, { calls, at, askedAt, skew, thresholds }) {
   return next;
 }
 
+/** An item of the list beside what is known by its id: null if it is about an earlier call; an earlier known one goes. */
+function meetListed(next, item) {
+  const about = { ...item, listed: true };
+  const known = findCall(next, item.call_id);
+  if (!known || !item.started) return about;
+  if (item.started < (known.began ?? known.before?.wall_time ?? 0)) return null;
+  if (item.started <= (known.began ?? (known.last?.wall_time || Infinity))) place(next, { ...known, began: item.started });
+  else forget(next, known);
+  return { ...about, before: findCall(next, item.call_id) ? null : known.last };
+}
+
 const skewed = (item, skew, at) => (item.started ? Math.max(0, at - (item.started - skew)) : 0);
 
 function receiveTag(next, tag, at, about) {
-  const known = findCall(next, tag.call_id);
+  const found = findCall(next, tag.call_id);
   const legKey = tag.leg || "caller";
+  if (found && !about.listed && isOfEarlier(found, tag)) return;
+  const over = found && !about.listed && isOfNext(found, legKey, tag);
+  const known = over ? undefined : found;
   const leg = known?.legs[legKey];
   if (leg && Number.isFinite(tag.seq) && tag.seq <= leg.seq) return; // a repeat, after a resume or from the list
   const writtenAt = tag.wall_time > 0 ? Math.min(at, tag.wall_time - next.skew) : at; // replayed tags are old, not fresh
   const age = about.started ? skewed(about, next.skew, at) : at - writtenAt + (tag.media_time_s ?? tag.audio_s ?? 0);
-  const base = known ?? newCall({ ...about, call_id: tag.call_id }, at - age);
+  const base = known ?? newCall({ before: over ? found.last : null, ...about, call_id: tag.call_id }, at - age);
   const changed = leg?.tag?.tag !== tag.tag;
   const call = withLeg(base, legKey, nextLeg(leg, tag, writtenAt, changed), tag, at);
   const news = leg || (!about.listed && tag.tag !== "listening"); // what was so before we looked is not a change
@@ -87,9 +107,30 @@ function receiveTag(next, tag, at, about) {
   place(next, call);
 }
 
+/** Which of two records was written first, as a sign: by their ids, which rise; else by the service's clock. NaN: unknown. */
+function compare(tag, other) {
+  const [one, two] = [idOf(tag), idOf(other)];
+  if (one && two) return one[0] - two[0] || one[1] - two[1];
+  return tag?.wall_time > 0 && other?.wall_time > 0 ? tag.wall_time - other.wall_time : NaN;
+}
+
+const idOf = (tag) => (/^\d+-\d+$/.test(tag?.event_id) ? tag.event_id.split("-").map(Number) : null);
+
+/** An id may be used again once its call has ended. Is a record a late one of the call that had the id before? */
+const isOfEarlier = (call, tag) => compare(tag, call.before) <= 0 || (tag.wall_time > 0 && tag.wall_time < call.began - ROUNDING_S);
+
+/** Is a record the news of another call with the same id? A leg says nothing after its end, and its numbers only rise. */
+function isOfNext(call, legKey, tag) {
+  const leg = call.legs[legKey];
+  if (leg) return compare(tag, leg.tag) > 0 && (leg.ended || tag.seq <= leg.seq);
+  return !call.live && tag.seq === 0 && compare(tag, call.last) > 0;
+}
+
+/** `began`: by the service's clock, once its list has told; `last`: its newest record; `before`: that of the id's earlier call. */
 function newCall(about, startedAt) {
   return {
-    id: about.call_id, source: about.source ?? "", metadata: about.metadata ?? {}, pii: about.pii ?? {},
+    id: about.call_id, began: about.started ?? null, last: null, before: about.before ?? null,
+    source: about.source ?? "", metadata: about.metadata ?? {}, pii: about.pii ?? {},
     startedAt, endedAt: null, seenAt: startedAt, live: true, lost: false, legs: {},
   };
 }
@@ -110,7 +151,7 @@ function withLeg(call, key, leg, tag, at) {
   const legs = { ...call.legs, [key]: leg };
   const live = Object.values(legs).some((one) => !one.ended);
   return {
-    ...call, legs, live, lost: false, seenAt: at, source: tag.source || call.source,
+    ...call, legs, live, last: compare(call.last, tag) > 0 ? call.last : tag, lost: false, seenAt: at, source: tag.source || call.source,
     metadata: { ...call.metadata, ...tag.metadata }, pii: { ...call.pii, ...tag.pii },
     endedAt: live ? null : leg.updatedAt,
   };
@@ -137,7 +178,15 @@ function place(next, call) {
   next.ended = known ? next.ended.map((one) => (one.id === call.id ? call : one)) : [call, ...next.ended].slice(0, ENDED_MAX);
 }
 
+function forget(next, { id }) {
+  next.calls.delete(id);
+  next.ended = next.ended.filter((one) => one.id !== id);
+}
+
 export const findCall = (state, id) => state.calls.get(id) ?? state.ended.find((call) => call.id === id);
+
+/** Are these the same call? An id alone does not tell: it may have been used again. */
+export const isSame = (one, other) => one?.id === other?.id && one?.startedAt === other?.startedAt;
 
 /** The leg a row shows: the caller's where there is one. */
 export const mainLeg = (call) => call.legs.caller ?? Object.values(call.legs)[0];

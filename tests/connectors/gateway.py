@@ -101,7 +101,9 @@ class Feed:
         self.events: list[Event] = []
         self.ending = False
 
-    async def subscribe(self, last_id: str | None = None, *, call_id: str | None = None) -> AsyncGenerator[Event, None]:
+    async def subscribe(
+        self, last_id: str | None = None, *, call_id: str | None = None, greet: bool = False
+    ) -> AsyncGenerator[Event, None]:
         ids = [event.id for event in self.events]
         for event in self.events[ids.index(last_id) + 1 if last_id in ids else 0 :]:
             yield event

@@ -17,6 +17,7 @@ from challenges.content import draw
 from challenges.examination import Examination, ExaminationConfig
 from challenges.stages import Press, Record, Stage
 from connectors.documents import asyncapi, openapi
+from connectors.feeds import PING
 from connectors.requests import BadRequestError, CallRequest, decode
 from engine.events import REASONS, Tag, Verdict
 from engine.streams import encode_tag
@@ -52,6 +53,13 @@ async def test_what_is_described_as_open_is_open_and_nothing_else(gate: Setup) -
             async with gate.client.request(method, url, data=b"{}") as response:
                 refused = response.status == 401 and "bearer token" in await response.text()
             assert refused == (item[method].get("security") != []), (method, path)
+
+
+def test_every_event_of_the_feed_is_described() -> None:
+    told = asyncapi()["channels"]["events"]["description"]
+    for kind in ("tag", "score", "exam", "end", "gap", "degraded", "restored", PING.split()[1].decode()):
+        assert re.search(rf"\b{kind}\b", told), kind
+    validator(asyncapi(), "Notice").validate(json.loads(PING.split(b"data: ")[1]))
 
 
 def test_every_parameter_is_described() -> None:

@@ -19,6 +19,7 @@ async def read_events(gate: Setup, count: int, **headers: str) -> list[dict[str,
     found: list[dict[str, str]] = []
     async with gate.client.get("/v1/events", headers=AUTH | headers) as response:
         assert response.content_type == "text/event-stream"
+        assert response.headers["X-Accel-Buffering"] == "no", "a proxy would gather what must come at once"
         block: dict[str, str] = {}
         while len(found) < count:
             line = (await asyncio.wait_for(response.content.readline(), 2)).decode().rstrip("\n")

@@ -117,7 +117,7 @@ async def test_a_late_reader_gets_the_newest_score_and_every_change_of_tag(live:
         await live.clients(1)
         for seq in range(1000):
             live.say("tag" if seq % 100 == 0 else "score", seq)
-        got = [await ws.receive_json(timeout=2) for _ in range(11)]
+        got = [await ws.receive_json(timeout=2) for _ in range(12)]
     assert [m["data"]["seq"] for m in got if m["event"] == "tag"] == list(range(0, 1000, 100))
     assert [m["data"]["seq"] for m in got if m["event"] == "score"] == [999]
 
@@ -127,9 +127,9 @@ async def test_a_queue_full_of_tags_is_told_as_a_gap_and_ends(live: Live) -> Non
         await live.clients(1)
         for seq in range(300):
             live.say("tag", seq)
-        got = [await ws.receive_json(timeout=2) for _ in range(257)]
+        got = [await ws.receive_json(timeout=2) for _ in range(258)]
         assert (got[-1]["event"], got[-1]["data"]) == ("gap", {"reason": "too slow"})
-        assert [m["data"]["seq"] for m in got[:-1]] == list(range(256))
+        assert [m["data"]["seq"] for m in got[1:-1]] == list(range(256))
         await ws.receive(timeout=2)
         assert ws.close_code == 1013
 
@@ -155,6 +155,7 @@ async def test_an_id_no_stream_ever_said_is_refused_before_the_stream_begins(liv
 
 async def test_a_bad_resume_message_closes_the_socket_with_a_reason(live: Live) -> None:
     async with live.client.ws_connect("/v1/ws", headers=AUTH) as ws:
+        await ws.receive_json(timeout=2)
         await ws.send_json({"last_event_id": "yesterday"})
         message = await ws.receive(timeout=2)
     assert (message.data, message.extra) == (1008, '"yesterday" is not an event id of the form 1700000000000-0')
@@ -162,24 +163,39 @@ async def test_a_bad_resume_message_closes_the_socket_with_a_reason(live: Live) 
 
 async def test_the_socket_goes_on_with_its_own_call_after_a_resume(live: Live) -> None:
     async with live.client.ws_connect("/v1/ws?call_id=b", headers=AUTH) as ws:
+        assert (await ws.receive_json(timeout=2))["event"] == "restored"
         await ws.send_json({"last_event_id": "1-0"})
         assert (await ws.receive_json(timeout=2))["event"] == "gap"  # this Redis is away: the resume has begun
+        assert (await ws.receive_json(timeout=2))["event"] == "restored"
         for call in "abc":
             live.say("tag", 7, call)
         assert (await ws.receive_json(timeout=2))["data"]["call_id"] == "b"
 
 
-async def test_a_quiet_stream_carries_comments(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_quiet_stream_carries_events_that_a_page_can_miss(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feeds, "KEEP_ALIVE_S", 0.02)
+    begin = b"retry: 1000\n\nevent: restored\ndata: {}\n\n"
     async with live.client.get("/v1/events", headers=AUTH) as response:
-        text = await asyncio.wait_for(response.content.readexactly(len("retry: 1000\n\n") + 6), 2)
+        text = await asyncio.wait_for(response.content.readexactly(len(begin + 2 * feeds.PING)), 2)
         live.say("tag", 0)
-        assert text == b"retry: 1000\n\n:\n\n:\n\n"
-        while (line := await asyncio.wait_for(response.content.readline(), 2)) in (b":\n", b"\n"):
+        assert text == begin + 2 * feeds.PING
+        assert feeds.PING == b"event: ping\ndata: {}\n\n"
+        while (line := await asyncio.wait_for(response.content.readline(), 2)) in feeds.PING.splitlines(keepends=True):
             pass
         assert line == b"id: 1-0\n"
         assert await response.content.readline() == b"event: tag\n"
         assert json.loads((await response.content.readline()).removeprefix(b"data: "))["seq"] == 0
+
+
+@pytest.mark.parametrize("degraded", [True, False])
+async def test_every_stream_begins_with_whether_redis_is_there(live: Live, degraded: bool) -> None:
+    """A reader that was told "degraded" and comes again would otherwise believe it for ever."""
+    live.hub._mark(degraded=degraded)
+    expected = "degraded" if degraded else "restored"
+    async with live.client.ws_connect("/v1/ws", headers=AUTH) as ws:
+        assert await ws.receive_json(timeout=2) == {"id": "", "event": expected, "data": {}}
+    async with live.client.get("/v1/events", headers=AUTH) as response:
+        assert await response.content.readuntil(b"{}\n\n") == f"retry: 1000\n\nevent: {expected}\ndata: {{}}\n\n".encode()
 
 
 @pytest.mark.parametrize("path", ["/v1/events", "/v1/ws"])

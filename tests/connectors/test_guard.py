@@ -132,6 +132,30 @@ async def test_too_many_requests_are_told_to_wait() -> None:
     await setup.client.close()
 
 
+async def test_strangers_do_not_use_up_what_operators_behind_the_same_proxy_may() -> None:
+    setup = await gateway.start(rate_limit_per_s=2.0)
+    for _ in range(8):
+        async with setup.client.get("/v1/calls") as response:
+            assert response.status in (401, 429)
+    async with setup.client.post("/v1/calls", json={}, headers=AUTH) as response:
+        assert response.status == 201
+    for _ in range(8):
+        async with setup.client.post("/v1/calls", json={}, headers=AUTH) as response:
+            last = response.status
+    assert last == 429
+    await setup.client.close()
+
+
+@pytest.mark.parametrize("name", ["Forwarded", "X-Forwarded-For", "x-forwarded-proto", "X-Real-IP", "Via"])
+async def test_the_loopback_exemption_is_not_for_whoever_comes_through_a_proxy(name: str) -> None:
+    setup = await gateway.start(loopback_open=True)
+    async with setup.client.get("/v1/calls", headers={name: "203.0.113.9"}) as response:
+        assert response.status == 401
+    async with setup.client.get("/v1/calls", headers=AUTH | {name: "203.0.113.9"}) as response:
+        assert response.status == 200
+    await setup.client.close()
+
+
 def test_a_bucket_fills_again_and_clients_do_not_share_it() -> None:
     limit = RateLimit(2.0)
     assert [limit.take("a", 0.0) for _ in range(5)] == [True] * 4 + [False]

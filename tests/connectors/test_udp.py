@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import socket
 from collections.abc import AsyncIterator
 
@@ -228,6 +230,21 @@ async def test_a_port_that_somebody_else_has_is_passed_over_and_tried_again_late
     assert second.port == wanted
     for endpoint in (first, second):
         endpoint.close()
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.EADDRNOTAVAIL])
+def test_what_no_other_port_would_mend_is_said_at_once(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    ports, tries = PortRange("127.0.0.1", 40000, 49999), []
+
+    def fail(port: int) -> socket.socket:
+        tries.append(port)
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(ports, "_bind", fail)
+    for _ in range(2):
+        with pytest.raises(OverloadError, match=rf"no UDP port can be opened on 127\.0\.0\.1: {os.strerror(number)}"):
+            ports.bind()
+    assert tries == [40000, 40000], "one try each, and the port is not lost"
 
 
 def test_the_address_that_callers_are_told_is_one_that_packets_can_be_sent_to() -> None:

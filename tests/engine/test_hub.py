@@ -95,6 +95,14 @@ async def test_losing_redis_is_told_and_survived(hub: Hub, publisher: Publisher,
     assert sorted(e.event for e in await reader) == ["degraded", "restored", "tag"]
 
 
+@pytest.mark.parametrize(("degraded", "told"), [(True, "degraded"), (False, "restored")])
+async def test_whoever_wants_it_is_told_the_present_state_first(degraded: bool, told: str) -> None:
+    hub = Hub("redis://127.0.0.1:1/0", ["vivavoce:tags:0"])
+    hub._mark(degraded=degraded)
+    assert await collect(hub.subscribe(greet=True), 1) == [HubEvent("", told, b"{}")]
+    await hub.aclose()
+
+
 async def acknowledged(publisher: Publisher, count: int) -> None:
     async with asyncio.timeout(5):
         while publisher.stats.acked < count:

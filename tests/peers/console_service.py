@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import time
 from collections.abc import AsyncIterator
@@ -18,10 +19,14 @@ POLICY = {"Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'
 TEXT = {"no-speech": "No speech"}
 
 
+_written = itertools.count(1)
+
+
 def make_tag(call_id: str, tag: str, seq: int = 0, **fields: Any) -> dict[str, Any]:
-    """A published tag with every field of the record; `fields` replaces any of them."""
+    """A published tag with every field of the record, later than all before; `fields` replaces any of them."""
     base = {
-        "schema": 1, "event_id": f"1-{seq}", "kind": "tag", "seq": seq, "call_id": call_id, "leg": "caller", "tag": tag,
+        "schema": 1, "event_id": f"{int(time.time() * 1000)}-{next(_written)}",
+        "kind": "tag", "seq": seq, "call_id": call_id, "leg": "caller", "tag": tag,
         "text": TEXT.get(tag, tag.capitalize()), "llr": None, "probability": None, "net_speech_s": 0.0,
         "audio_s": float(seq), "media_time_s": float(seq), "wall_time": time.time(), "loss": 0.0, "lossy": False,
         "reasons": [], "model": "conformer-1", "source": "rtp", "metadata": {}, "pii": {},
@@ -45,7 +50,9 @@ class ConsoleService:
     unavailable: int = 0  # so many connections to the stream are answered 503
     refuse_upload: tuple[int, str] | None = None
     exams: dict[str, dict[str, Any]] = field(default_factory=dict)  # call id -> what a look finds; none: they are off
+    looked: list[str] = field(default_factory=list)  # ids of the calls whose examination was asked for
     pressed: list[dict[str, Any]] = field(default_factory=list)  # {call_id, leg, action, ...}
+    unanswered: set[str] = field(default_factory=set)  # ids of the calls whose decisions are heard and never answered
     refuse_press: str = ""  # why no decision can be taken now
     answer: Any = None  # coroutine function: offer SDP -> answer SDP
     _clients: set[asyncio.Queue[bytes | None]] = field(default_factory=set)
@@ -78,7 +85,7 @@ class ConsoleService:
         app.router.add_get("/v1/events", self._events)
         app.router.add_post("/v1/session", self._session)
         app.router.add_post("/v1/recordings", self._recording)
-        app.router.add_get("/v1/calls/{id}/examination", self._exam)
+        app.router.add_get("/v1/calls/{id}/examination", self._look)
         app.router.add_post("/v1/calls/{id}/examination", self._press)
         app.router.add_post("/v1/whip", self._whip)
         app.router.add_delete("/v1/whip/{id}", self._hang_up)
@@ -109,7 +116,7 @@ class ConsoleService:
         if self.unavailable:
             self.unavailable -= 1
             return _error(503, "unavailable", "The service is starting.")
-        last = request.headers.get("Last-Event-ID")
+        last = request.headers.get("Last-Event-ID") or request.query.get("last_event_id")
         self.resumed.append(last)
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
         await response.prepare(request)
@@ -130,6 +137,10 @@ class ConsoleService:
             return _error(self.refuse_upload[0], "unreadable-file", self.refuse_upload[1])
         return web.json_response({"call_ids": ["recording-1"]}, status=202)
 
+    async def _look(self, request: web.Request) -> web.Response:
+        self.looked.append(request.match_info["id"])
+        return await self._exam(request)
+
     async def _exam(self, request: web.Request) -> web.Response:
         record = self.exams.get(request.match_info["id"])
         if record is None or request.query.get("leg") != "caller":
@@ -139,6 +150,8 @@ class ConsoleService:
     async def _press(self, request: web.Request) -> web.Response:
         told = {"call_id": request.match_info["id"], "leg": request.query["leg"]}
         self.pressed.append(told | await request.json())
+        if request.match_info["id"] in self.unanswered:
+            await asyncio.Event().wait()
         if self.refuse_press:
             return _error(409, "not-now", self.refuse_press)
         return await self._exam(request)

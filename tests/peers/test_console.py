@@ -163,9 +163,9 @@ async def test_only_a_change_of_tag_is_announced(page: Page, service: ConsoleSer
 
 
 async def test_a_repeated_event_changes_nothing(page: Page, service: ConsoleService) -> None:
-    service.tag("a", "deepfake-likely", 5)
-    service.tag("a", "human-likely", 4)
-    service.tag("a", "human-likely", 5)
+    service.tag("a", "deepfake-likely", 5, event_id="170-5")
+    service.tag("a", "human-likely", 4, event_id="170-4")
+    service.tag("a", "human-likely", 5, event_id="170-5")
     service.tag("z", "uncertain")
     await page.wait_for(f"{ROWS} === 'a,z'")
     assert "Deepfake-likely" in await page.eval(text("#rows .row"))
