@@ -20,7 +20,7 @@ DRIFTED = -1.0  # log-likelihood ratio of "same voice" below which identity is n
 COMPLIANCE_LLR = (-0.4, 0.3)  # evidence of a task surely not done, and surely done: a converter can do many tasks
 ANOTHER_TASK_LLR = -2.0  # whispered or sung when something else was asked: nobody does that, but a recording does
 REALISM_WEIGHT, REALISM_LIMIT = 0.4, 1.2
-BEFORE_WEIGHT, BEFORE_LIMIT = 0.4, 1.5  # of what a good answer gives: so much is taken away by a bad sound before it
+BEFORE_WEIGHT, BEFORE_LIMIT = 0.4, 1.5  # with every answer: how the caller sounded before the question
 IDENTITY_WEIGHT, IDENTITY_LIMITS = 1.2, (-2.0, 0.5)
 LIMITS = (-2.0, 2.0)  # of one answer
 FAILED_LLR = -1.0  # of one answer: at or below it is failed
@@ -57,31 +57,31 @@ class Weighed:
 def weigh(judgement: Judgement, *, early: bool = False, undone: int = 0) -> Weighed:
     """The evidence of one answer. Nothing measured: no evidence.
 
-    How the caller sounded before the questions is in the call's own evidence already, and the same at each of them: it is
-    not counted again. But who sounded made until then is not cleared by one clean answer: of what an answer gives it takes
-    away, down to nothing. It never makes an answer evidence against the caller, or failed, and it adds to none.
+    How the caller sounded before the questions counts with each answer: a converter that is switched off for the task takes
+    nothing of that back. By itself it fails no answer that has nothing against it.
     What was begun while the prompt was playing may be an answer to an older question: that the task was not done, or
-    another, says nothing then. What it sounds like, and whose voice it is, does.
+    another, says nothing then, and the sound before accuses nobody over it. What it sounds like, and whose voice it is, counts.
     Whoever did not do `undone` tasks before is the same shy or unwilling person at the next: each counts half of the last.
     """
     if judgement.empty:
         return Weighed(0.0, judgement.reasons)
     task = _compliance(judgement, undone)
     own = (max(0.0, task) if early else task) + _sound_and_voice(judgement)
-    doubted = own + _doubt(judgement.baseline)
-    llr = min(max(min(own, 0.0), doubted, LIMITS[0]), LIMITS[1])
-    failed = (not early and _undone(judgement)) or llr <= FAILED_LLR
-    return Weighed(llr, (*_reasons(judgement), *judgement.reasons), _passed(judgement, doubted), failed)
+    heard = own + _before(judgement.baseline)
+    passed = _passed(judgement, heard)
+    llr = max(heard, min(own, 0.0)) if early else heard
+    llr = min(max(llr, LIMITS[0]), LIMITS[1])
+    failed = (not early and _undone(judgement)) or (llr <= FAILED_LLR and own < 0)
+    return Weighed(llr, (*_reasons(judgement), *judgement.reasons), passed, failed)
 
 
 def _passed(judgement: Judgement, llr: float) -> bool:
-    """By the answer and the doubts from before it. Where nobody can tell whether the task was done, the right voice that
-    sounds alive has to do."""
+    """Where nobody can tell whether the task was done, the right voice that sounds alive has to do, whatever was before."""
     if _undone(judgement):
         return False
     if judgement.compliance is not None and judgement.compliance >= DONE_TASK:
         return llr >= STILL_PASSED
-    return judgement.identity is not None and llr >= -STILL_PASSED
+    return judgement.identity is not None and llr - max(0.0, _before(judgement.baseline)) >= -STILL_PASSED
 
 
 def _reasons(judgement: Judgement) -> tuple[str, ...]:
@@ -114,9 +114,8 @@ def _compliance(judgement: Judgement, undone: int) -> float:
     return max(0.0, high * (score - DONE_TASK) / (1 - DONE_TASK))
 
 
-def _doubt(baseline: float | None) -> float:
-    """What the sound before the questions takes away of a good answer: 0 or less."""
-    return 0.0 if baseline is None else min(0.0, _bounded(BEFORE_WEIGHT * baseline, BEFORE_LIMIT))
+def _before(baseline: float | None) -> float:
+    return 0.0 if baseline is None else _bounded(BEFORE_WEIGHT * baseline, BEFORE_LIMIT)
 
 
 def _sound_and_voice(judgement: Judgement) -> float:

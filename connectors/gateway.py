@@ -24,6 +24,7 @@ from connectors.guard import (
     session_cookie,
 )
 from connectors.requests import BadRequestError, CallRequest, ExaminationRequest, SessionRequest, decode
+from engine.errors import AudioError
 
 JSON_LIMIT = 64 << 10  # bytes of a JSON or SDP body
 BODY_S = 10.0  # for such a body to arrive
@@ -184,6 +185,8 @@ class Gateway:
 
     async def examine(self, request: web.Request) -> web.StreamResponse:
         wanted = decode(await self._small_body(request), ExaminationRequest)
+        if wanted.action == "override" and wanted.verdict is None:
+            raise BadRequestError("override needs a verdict: human-likely, deepfake-likely or uncertain", "verdict")
         call_id, leg = request.match_info["call_id"], request.query.get("leg", "caller")
         return self._examined(request, lambda: self._desk.examine(call_id, leg, wanted))
 
@@ -204,28 +207,39 @@ class Gateway:
         return error_response(404, "not-found", f"there is no call {request.match_info['call_id'][:64]!r}")
 
     async def open_recording(self, request: web.Request) -> web.StreamResponse:
+        if unknown := [name for name in request.query if name not in ("name", "pace")]:
+            raise BadRequestError(f'"{unknown[0][:40]}" is unknown here: name and pace are allowed', unknown[0][:40])
         pace = request.query.get("pace", "realtime")
         if pace not in ("realtime", "fast"):
             raise BadRequestError(f'pace "{pace[:20]}" is unknown: realtime or fast', "pace")
-        name = _file_name(request.query.get("name") or "recording")
         folder = Path(tempfile.mkdtemp(prefix="vivavoce-upload-"))
         path = folder / "upload"
         try:
-            await self._store(request, path)
+            posted = await self._store(request, path)
+            name = _file_name(request.query.get("name") or posted or "recording")
             ticket = await self._desk.open_recording(path, name, realtime=pace == "realtime")
+        except AudioError as error:  # by the name that the client knows
+            raise AudioError(str(error).replace(str(path), name)) from None
         finally:
             path.unlink(missing_ok=True)  # a file that is still being played stays readable until it is closed
             folder.rmdir()
         return _json(ticket, status=202)
 
-    async def _store(self, request: web.Request, path: Path) -> None:
-        """The body, raw or the first part of a form, into a file of bounded size."""
-        source: Any = request.content
-        if request.content_type.startswith("multipart/"):
-            part = await (await request.multipart()).next()
-            if not isinstance(part, BodyPartReader):
-                raise BadRequestError("the form holds no file")
-            source = part
+    async def _store(self, request: web.Request, path: Path) -> str:
+        """The body, raw or the one part of a form, into a file of bounded size; returns the name that the part has."""
+        if not request.content_type.startswith("multipart/"):
+            await self._write(request.content, path)
+            return ""
+        form = await request.multipart()
+        part = await form.next()
+        if not isinstance(part, BodyPartReader):
+            raise BadRequestError("the form holds no file")
+        await self._write(part, path)
+        if await form.next() is not None:
+            raise BadRequestError("the form holds more than one part: post one file at a time")
+        return part.filename or ""
+
+    async def _write(self, source: Any, path: Path) -> None:
         size = 0
         with path.open("wb") as file:
             while block := await (source.read_chunk() if isinstance(source, BodyPartReader) else source.read(1 << 16)):

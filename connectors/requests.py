@@ -9,10 +9,12 @@ import msgspec
 from msgspec import Meta, Struct
 
 Name = Annotated[str, Meta(min_length=1, max_length=128)]
+# Dots alone are no name in an address: clients take them for folders.
 # `$` alone would take a line's end behind it, which breaks the header that repeats the id.
-Id = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._:@-]+(?![^!-~])$")]
+Id = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^(?!\.+$)[A-Za-z0-9._:@-]+(?![^!-~])$")]
 MAX_METADATA = 32  # entries
 _PATH = re.compile(r"`\$\.?([^`]*)`")
+_PATTERN = re.compile(r"Expected `str` matching regex '.*'(?= - at|$)")
 _UNKNOWN = re.compile(r"unknown field `([^`]*)`")
 _BOUNDS = (
     ("minimum", "maximum", ""), ("minLength", "maxLength", " characters"),
@@ -89,7 +91,8 @@ def decode(body: bytes, kind: type[Any]) -> Any:
         text = str(error)
         path, unknown = _PATH.search(text), _UNKNOWN.search(text)
         where = ".".join(found[1] for found in (path, unknown) if found and found[1])
-        raise BadRequestError(text.replace("`$.", "`") + _allowed(kind, where), where) from None
+        text = _PATTERN.sub("Expected letters, digits and . _ : @ -, and not dots alone", text.replace("`$.", "`"))
+        raise BadRequestError(text + _allowed(kind, where), where) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequestError(f"the body is not JSON: {error}") from None
 

@@ -135,7 +135,8 @@ class Hub:
                 if not self._is_new(event, seen):
                     continue
                 yield event
-            yield HubEvent("", "gap", b'{"reason":"too slow"}')
+            if not self._closing:
+                yield HubEvent("", "gap", b'{"reason":"too slow"}')
         finally:
             self._clients.discard(client)
 

@@ -27,7 +27,7 @@ def test_the_tags_of_our_own_redis_are_followed_by_one_line_with_its_password(ca
 @pytest.mark.parametrize("url", ["redis://me:sesame@h:7/0", "redis://h:7/0?password=sesame"])
 def test_a_password_of_theirs_is_not_shown(capsys: pytest.CaptureFixture[str], url: str) -> None:
     said = greeting(capsys, url, url)
-    assert " vivavoce tags\n" in said
+    assert " REDIS_URL=(your redis.url) vivavoce tags\n" in said
     assert "sesame" not in said
 
 

@@ -270,11 +270,11 @@ class Desk:
             call.hang_up()
         log.info("call ended", call_id=call.call_id, reason=reason)
 
-    async def drain(self, seconds: float) -> None:
-        """Take no new calls, give the running ones `seconds`, then end them."""
+    async def drain(self, seconds: float, hurried: asyncio.Event | None = None) -> None:
+        """Take no new calls, give the running ones `seconds` or until somebody is in a hurry, then end them."""
         self.draining = True
         deadline = self._clock() + seconds
-        while self._calls and self._clock() < deadline:
+        while self._calls and self._clock() < deadline and not (hurried is not None and hurried.is_set()):
             await asyncio.sleep(0.1)
         for call in list(self._calls.values()):
             self.end(call, "drained")

@@ -37,6 +37,7 @@ from vivavoce.metrics import Metrics
 
 HELP = "run the service: RTP, WHIP, tags to Redis, and the operator's console"
 SWITCH_S = 0.0005  # a scoring thread that comes back should not wait 5 ms for the interpreter
+LAST_S = 0.2
 log = structlog.get_logger(__name__)
 
 
@@ -82,10 +83,10 @@ class Service:
 
 async def serve(settings: Settings, *, demo: bool = False, ready_file: Path | None = None) -> int:
     """Run until SIGINT or SIGTERM."""
-    stopped = asyncio.Event()
+    stopped, hurried = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopped.set)
+        loop.add_signal_handler(number, lambda: (hurried if stopped.is_set() else stopped).set())
     async with AsyncExitStack() as stack:
         service = await start(settings, stack)
         _greet(service, settings, demo)
@@ -97,7 +98,8 @@ async def serve(settings: Settings, *, demo: bool = False, ready_file: Path | No
             player.cancel()
             await asyncio.gather(player, return_exceptions=True)
         _say("\nending: no new calls, the running ones get their last tag")
-        await service.desk.drain(settings.calls.drain_s)
+        await service.desk.drain(settings.calls.drain_s, hurried)
+        await asyncio.sleep(LAST_S)  # the last tags are on their way to Redis and back, to whoever follows them
     _say("ended")
     return 0
 
@@ -149,6 +151,7 @@ async def start(settings: Settings, stack: AsyncExitStack) -> Service:
     metrics.watch(desk, scorer, publisher, hub)
     token = settings.server.token or secrets.token_urlsafe(24)
     url = await _listen(settings, stack, Front(desk, metrics, publisher, redis), hub, token)
+    stack.push_async_callback(hub.aclose)  # first of all: the server waits for those who still read
     gc.freeze()  # what lives as long as the service need not be walked by every collection
     return Service(url, token, desk, redis, settings.server.loopback_open)
 
@@ -204,7 +207,8 @@ def _follow(url: str, *, own: bool) -> str:
     unlike a command line; a password of theirs is not ours to show, and they have it."""
     if own:
         return f"REDIS_URL={url} vivavoce tags"
-    return "vivavoce tags" if "@" in url or "password=" in url else f"vivavoce tags --redis {url}"
+    secret = "@" in url or "password=" in url
+    return "REDIS_URL=(your redis.url) vivavoce tags" if secret else f"vivavoce tags --redis {url}"
 
 
 def _greet(service: Service, settings: Settings, demo: bool) -> None:

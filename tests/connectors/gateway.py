@@ -43,6 +43,8 @@ class Desk:
         self.uploads.append((name, path.read_bytes(), realtime))
         if self.uploads[-1][1] == b"not audio":
             raise AudioError(f"{name} is no audio file that can be read")
+        if self.uploads[-1][1] == b"broken":
+            raise AudioError(f"{path} breaks off")
         return {"call_id": "r1", "legs": ["caller"]}
 
     async def close_call(self, call_id: str) -> Json | None:

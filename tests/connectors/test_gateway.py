@@ -80,11 +80,26 @@ async def test_a_recording_comes_raw_or_as_a_form(gate: Setup) -> None:
     assert gate.desk.uploads == [("ab.wav", b"RIFF1", True), ("b.wav", b"RIFF2", False)]
 
 
+async def test_a_recording_is_named_as_its_part_and_comes_alone(gate: Setup) -> None:
+    form = aiohttp.FormData()
+    form.add_field("file", b"RIFF", filename="talk.wav")
+    await ask(gate, "POST", "/v1/recordings", 202, data=form)
+    assert gate.desk.uploads == [("talk.wav", b"RIFF", True)]
+    two = aiohttp.FormData()
+    two.add_field("file", b"RIFF", filename="a.wav")
+    two.add_field("more", b"RIFF", filename="b.wav")
+    error = (await ask(gate, "POST", "/v1/recordings", 400, data=two))["error"]
+    assert "one file at a time" in error["message"]
+    assert len(gate.desk.uploads) == 1
+
+
 @pytest.mark.parametrize(
     ("query", "data", "status", "words"),
     [
         ("", b"", 422, "the file is empty"),
         ("?pace=slow", b"x", 400, "realtime or fast"),
+        ("?channels=split", b"x", 400, '"channels" is unknown here: name and pace are allowed'),
+        ("?name=cut.wav", b"broken", 422, "cut.wav breaks off"),
         ("?name=talk.doc", b"not audio", 422, "talk.doc is no audio file"),
         ("", b"x" * 2000, 413, "1024 bytes"),
     ],

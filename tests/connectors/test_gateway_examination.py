@@ -79,6 +79,7 @@ async def test_what_cannot_be_done_now_is_a_conflict_with_the_desk_s_sentence(li
         ({"action": "ask", "language": "xx"}, "language", "allowed: de or en or es or fr"),
         ({"action": "skip", "who": "A" * 81}, "who", "allowed: 0 to 80 characters"),
         ({"action": "override", "verdict": "human"}, "verdict", "deepfake-likely or human-likely or uncertain"),
+        ({"action": "override"}, "verdict", "override needs a verdict: human-likely, deepfake-likely or uncertain"),
         ({"action": "override", "why": "y" * 401}, "why", "allowed: 0 to 400 characters"),
     ],
 )

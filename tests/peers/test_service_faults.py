@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -88,6 +90,28 @@ async def test_sigterm_gives_every_call_its_last_record_and_exits_cleanly(tmp_pa
         told = of_call(await records(real_redis.url), "c", leg)
         assert (told[-1]["kind"], "drained" in told[-1]["reasons"]) == ("end", True)
         assert [r["seq"] for r in told] == list(range(len(told)))
+
+async def test_who_follows_the_events_does_not_hold_up_the_end_and_sees_it(tmp_path: Path, real_redis: RealRedis) -> None:
+    async with running(tmp_path, f"redis.url={real_redis.url}") as service:
+        await service.ask("POST", "/v1/calls", 201, json={"call_id": "last"})
+        async with service.client.get(service.url + "/v1/events") as events:
+            began = time.monotonic()
+            service.process.send_signal(signal.SIGTERM)
+            told = (await events.content.read()).decode()
+        await asyncio.wait_for(service.process.wait(), 20)
+        assert time.monotonic() - began < 4  # it was 5.7 s, all of them waiting for this reader
+    assert "event: end" in told
+    assert "too slow" not in told
+
+
+async def test_a_second_signal_ends_the_time_that_calls_were_given(tmp_path: Path, real_redis: RealRedis) -> None:
+    async with running(tmp_path, f"redis.url={real_redis.url}", "calls.drain_s=300") as service:
+        await service.ask("POST", "/v1/calls", 201, json={"call_id": "long"})
+        service.process.send_signal(signal.SIGTERM)
+        await asyncio.sleep(0.5)
+        assert service.process.returncode is None
+        service.process.send_signal(signal.SIGINT)
+        assert await asyncio.wait_for(service.process.wait(), 20) == 0
 
 
 async def test_redis_killed_in_mid_call_loses_and_repeats_nothing(tmp_path: Path, real_redis: RealRedis) -> None:
