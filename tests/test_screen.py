@@ -182,3 +182,20 @@ def test_a_model_that_cannot_be_loaded_is_named(capsys: pytest.CaptureFixture[st
     refused("mine.onnx")
     model.write_bytes(b"")
     refused("mine.onnx")
+
+
+def test_in_real_time_what_is_known_is_told_as_it_comes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here the clock of the call is the only one: at each wait, what has been printed until then."""
+    said: list[str] = []
+    monkeypatch.setattr("vivavoce.screen.time.sleep", lambda seconds: said.append(capsys.readouterr().out))
+    file = short(SYNTHETIC, 6.0, tmp_path / "a.wav")
+    status, rest, _ = run(capsys, "screen", "--realtime", file)
+    lines = "".join([*said, rest]).splitlines()
+    assert (status, lines[0]) == (0, f"{file}  caller  (recording)")
+    assert "Listening" in lines[-1] or "speech, loss" in lines[-1]
+    waiting = [part for part in said if part]
+    assert len(waiting) >= 2, "the head and the first tags came before the end"
+    _, plain, _ = run(capsys, "screen", file)
+    assert plain.splitlines() == lines

@@ -85,6 +85,7 @@ def _measure(args: argparse.Namespace, keys: Sequence[str]) -> dict[str, Any]:
     except ImportError as error:
         raise ValueError(f"simulated callers need the extra: pip install 'vivavoce[train]' ({error})") from None
     parts = args.part or PARTS
+    rules = _rules(args, load_settings(None, os.environ, [f"model.path={args.model}"] if args.model else []))
     rng = random.Random(f"{args.seed}/people")
     people = caller_stock.read_people(args.corpus, args.split, args.people, rng)
     stock = caller_stock.read_stock(args.corpus, args.split, args.vocoders)
@@ -102,7 +103,6 @@ def _measure(args: argparse.Namespace, keys: Sequence[str]) -> dict[str, Any]:
     if "calls" in parts:
         names = args.caller or [name for name in CHOICES if name != "neural-converter" or stock.neural is not None]
         keys = keys or [challenge.key for challenge in pool(by_line(args.line))]
-        rules = _rules(args, load_settings(None, os.environ, [f"model.path={args.model}"] if args.model else []))
         if args.record is not None:
             args.record.mkdir(parents=True, exist_ok=True)
         trials = challenge_trials.rehearse_all(

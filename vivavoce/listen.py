@@ -43,12 +43,14 @@ async def _listen(args: argparse.Namespace) -> int:
     info = CallInfo("microphone", "caller", "microphone")
     call = Call(info, service_model.call_config(settings, model.info), vad.is_speech, time.monotonic())
     session = Session(call, scorer, _show)
-    session.begin(time.monotonic())
     try:
         with open_microphone(session.on_frame, device=args.device):
-            await _tick(session, args.seconds or math.inf)
+            session.begin(time.monotonic())
+            try:
+                await _tick(session, args.seconds or math.inf)
+            finally:
+                session.close("closed", time.monotonic())
     finally:
-        session.close("closed", time.monotonic())
         await scorer.aclose()
     return 0
 

@@ -48,23 +48,34 @@ def run(args: argparse.Namespace) -> int:
             continue
         for source, leg, frames in legs:
             heard = again.keep(frames)
-            report = _screen_leg(path, source, leg, _paced(heard) if args.realtime else heard, settings, config, model)
+            live = args.realtime and not args.json
+            if live:
+                print(f"{path}  {leg}  ({source})", flush=True)
+            timed = _paced(heard) if args.realtime else heard
+            report = _screen_leg(path, source, leg, timed, settings, config, model, live=live)
             if again.opinion:
                 second = again.llr(Verdict(report["tag"]))
                 report["second_llr"] = None if second is None else round(second, 4)
             reports.append(report)
             if not args.json:
-                print(_text(report))
+                print("\n".join(_verdict(report) if live else _text(report)))
     if args.json:
         print(json.dumps(reports, indent=1))
     return 1 if any("error" in report for report in reports) else 0
 
 
 def _screen_leg(
-    path: Path, source: str, leg: str, frames: Timed, settings: Settings, config: CallConfig, model: Any
+    path: Path, source: str, leg: str, frames: Timed, settings: Settings, config: CallConfig, model: Any, *, live: bool
 ) -> dict[str, Any]:
+    """The report of one leg; `live`, every change of tag is printed as it comes."""
     tags: list[Tag] = []
-    job = make_job(CallInfo(path.name, leg, source), frames, config, settings, tags.append)
+
+    def told(tag: Tag) -> None:
+        tags.append(tag)
+        if live and tag.kind != "score":
+            print(_moment(_point(tag)), flush=True)
+
+    job = make_job(CallInfo(path.name, leg, source), frames, config, settings, told)
     list(screen_all([job], model))
     last = tags[-1]
     return {
@@ -94,18 +105,22 @@ def _wait(frames: Timed, start: float) -> Iterator[Any]:
         yield frame, now
 
 
-def _text(report: dict[str, Any]) -> str:
-    lines = [f"{report['file']}  {report['leg']}  ({report['source']})"]
-    for point in report["timeline"]:
-        if point["kind"] == "score":
-            continue
-        llr = "" if point["llr"] is None else f"LLR {point['llr']:+.2f}"
-        reasons = ", ".join(point["reasons"])
-        what = "end" if point["kind"] == "end" else point["tag"]
-        lines.append(f"  {point['media_time_s']:7.2f} s  {what:16} {llr:12} {point['net_speech_s']:6.2f} s speech  {reasons}")
+def _text(report: dict[str, Any]) -> list[str]:
+    head = f"{report['file']}  {report['leg']}  ({report['source']})"
+    return [head, *(_moment(point) for point in report["timeline"] if point["kind"] != "score"), *_verdict(report)]
+
+
+def _moment(point: dict[str, Any]) -> str:
+    llr = "" if point["llr"] is None else f"LLR {point['llr']:+.2f}"
+    reasons = ", ".join(point["reasons"])
+    what = "end" if point["kind"] == "end" else point["tag"]
+    return f"  {point['media_time_s']:7.2f} s  {what:16} {llr:12} {point['net_speech_s']:6.2f} s speech  {reasons}"
+
+
+def _verdict(report: dict[str, Any]) -> list[str]:
     share = "" if report["probability"] is None else f", probability of a synthetic voice {report['probability']:.0%}"
-    lines.append(f"  {report['text']}{share}, {report['net_speech_s']:.1f} s of speech, loss {report['loss']:.1%}")
+    lines = [f"  {report['text']}{share}, {report['net_speech_s']:.1f} s of speech, loss {report['loss']:.1%}"]
     if "second_llr" in report:
         second = report["second_llr"]
         lines.append("  second opinion: " + ("none" if second is None else f"LLR {second:+.2f}"))
-    return "\n".join(lines)
+    return lines

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import time
+from typing import Any
 
 from engine.config import load_settings
 from engine.errors import StreamError
@@ -24,12 +25,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--shard", type=int, default=0, metavar="N", help="stream vivavoce:tags:N (default: 0)")
     add("--from", dest="start", metavar="ID", help="begin after this event id; 0-0 for all (default: new ones only)")
     add("--call", metavar="ID", help="one call only")
-    add("--scores", action="store_true", help="score updates too, not only changes of tag and ends")
+    add("--scores", action="store_true", help="score updates too, not only changes of tag, steps of examinations and ends")
     add("--count", type=int, metavar="N", help="stop after N records")
     add("--json", action="store_true", help="one JSON record a line")
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.shard < 0 or (args.count is not None and args.count < 1):
+        raise ValueError(f"--shard {args.shard} --count {args.count}: a shard is 0 or more, a count 1 or more")
     url = args.redis or load_settings(None, os.environ).redis.url
     if not url:
         raise StreamError("which Redis? Set REDIS_URL, as in the line that the service prints, or give --redis redis://HOST:PORT/0")
@@ -61,9 +64,17 @@ def _line(data: bytes) -> str:
     clock = time.strftime("%H:%M:%S", time.localtime(record["wall_time"]))
     llr = "" if record["llr"] is None else f"LLR {record['llr']:+.2f}"
     what = f"{record['text']} (ended)" if record["kind"] == "end" else record["text"]
+    if record["kind"] == "exam":
+        return f"{clock}  {record['call_id']:16.16} {record['leg']:6} {_step(record['examination'])}".rstrip()
     caller = record["pii"].get("caller", "")
     reasons = ", ".join(record["reasons"])
     return (
         f"{clock}  {record['call_id']:16.16} {record['leg']:6} {what:24} {llr:10} "
         f"{record['net_speech_s']:6.1f} s speech  {caller}  {reasons}".rstrip()
     )
+
+
+def _step(examination: dict[str, Any]) -> str:
+    """Where an examination stands, with which challenge, who wanted it so and why."""
+    told = [examination.get(key) for key in ("state", "challenge", "by", "who", "why")]
+    return "examination: " + "  ".join(str(part) for part in (*told, ", ".join(examination.get("reasons", ()))) if part)

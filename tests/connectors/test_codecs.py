@@ -39,6 +39,10 @@ def test_a_payload_type_out_of_range_is_named() -> None:
     for number in (128, -1):
         with pytest.raises(ValueError, match=f"payload type {number} is out of range: 0 to 127"):
             parse_codec("PCMU", number)
+    for number in (64, 72, 95):  # RFC 5761 section 4
+        with pytest.raises(ValueError, match=f"payload type {number} is taken for RTCP: 0 to 63 and 96 to 127 are free"):
+            parse_codec("PCMU", number)
+    assert parse_codec("PCMU", 63).payload_type == 63
 
 
 def test_static_payload_types() -> None:

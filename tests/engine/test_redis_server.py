@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError
 
-from engine.errors import StreamError
+from engine.errors import ConfigError, StreamError
 from engine.redis_server import find_server, open_redis, server_version
 from engine.streams import Publisher
 from tests.engine.tags import make_tag
@@ -45,7 +48,7 @@ async def test_a_private_child_is_started_and_ended(tmp_path: Path) -> None:
 @pytest.mark.peer
 async def test_the_child_answers_nobody_without_the_password_and_nobody_else_can_see_it(tmp_path: Path) -> None:
     async with open_redis("", tmp_path) as info:
-        password, _, address = info.url.removeprefix("redis://:").partition("@")
+        password, _, address = info.url.removeprefix("redis://default:").partition("@")
         stranger = aioredis.from_url(f"redis://{address}")
         with pytest.raises(AuthenticationError):
             await stranger.ping()
@@ -70,6 +73,51 @@ async def test_a_child_that_ends_at_once_is_a_sentence(tmp_path: Path, monkeypat
     with pytest.raises(StreamError, match="embedded redis-server 7 ended at once with status 1"):
         async with open_redis("", tmp_path):
             pass
+
+
+async def run_of(url: str) -> int:
+    """The process that answers there; 0 while none does."""
+    client = aioredis.from_url(url, retry=Retry(NoBackoff(), 0))
+    try:
+        return int((await client.info("server"))["process_id"])
+    except (RedisError, OSError):
+        return 0
+    finally:
+        with suppress(RedisError, OSError):
+            await client.aclose()
+
+
+@pytest.mark.peer
+async def test_a_child_that_is_killed_comes_back_with_what_it_had(tmp_path: Path) -> None:
+    async with open_redis("", tmp_path) as info, asyncio.timeout(30):
+        publisher = Publisher(info.url)
+        await publisher.start()
+        publisher.publish(make_tag(seq=0), 0.0)
+        while publisher.stats.acked < 1:
+            await asyncio.sleep(0.02)
+        killed = await run_of(info.url)
+        os.kill(killed, signal.SIGKILL)
+        while await run_of(info.url) in (0, killed):
+            await asyncio.sleep(0.02)
+        publisher.publish(make_tag(seq=1), 0.0)
+        while publisher.stats.acked < 2:
+            await asyncio.sleep(0.02)
+        await publisher.aclose()
+        client = aioredis.from_url(info.url)
+        kept = await client.xrange(publisher.stream)
+        await client.aclose()
+    assert [json.loads(fields[b"data"])["seq"] for _, fields in kept] == [0, 1]
+    assert await run_of(info.url) == 0
+
+
+@pytest.mark.peer
+async def test_a_folder_is_one_service_s(tmp_path: Path) -> None:
+    async with open_redis("", tmp_path):
+        with pytest.raises(ConfigError, match=r"redis\.state_dir = '.*': another running service"):
+            async with open_redis("", tmp_path):
+                pass
+    async with open_redis("", tmp_path) as info:
+        assert info.durable
 
 
 @pytest.mark.peer

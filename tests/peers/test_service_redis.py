@@ -30,7 +30,7 @@ async def test_the_line_that_is_printed_follows_the_tags(tmp_path: Path) -> None
     RealRedis(tmp_path)  # never started: it says when there is no redis-server here
     async with running(tmp_path) as service:
         said = await greeting(service)
-        (found,) = re.findall(r"(REDIS_URL=redis://:(\w+)@\S+) vivavoce tags\n", "".join(said))
+        (found,) = re.findall(r"(REDIS_URL=redis://default:(\w+)@\S+) vivavoce tags\n", "".join(said))
         await service.ask("POST", "/v1/calls", 201, json={"call_id": "followed"})
         await service.ask("DELETE", "/v1/calls/followed")
         command = f"{found[0]} {sys.executable} -m vivavoce tags --from 0-0 --json --count 1"
