@@ -189,3 +189,18 @@ async def test_what_a_line_carries_shows_as_it_is_heard() -> None:
     endpoint.receiver.receive_packet(RtpPacket(13, 1, 160, 7, b"\x40"), 0.02)
     assert watcher.line() == Line(wideband=False, noise_suppressed=False, dtx=True)
     desk.end(desk._calls["x"], "test")
+
+
+async def test_a_tick_while_a_call_is_opened_does_not_find_it_silent(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its leg has no port yet, and no sound."""
+    from vivavoce import desk as module
+
+    real = module.open_endpoint
+
+    async def slow(*given: Any, **named: Any) -> Any:
+        desk._slow_tick(desk._clock())
+        return await real(*given, **named)
+
+    monkeypatch.setattr(module, "open_endpoint", slow)
+    await desk.open_call(CallRequest(call_id="x", legs=("caller", "agent")))
+    assert desk.live == 1

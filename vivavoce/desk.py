@@ -192,6 +192,7 @@ class Desk:
         except OverloadError:
             self.refused += 1
             raise
+        leg.session.last_frame = self._clock()  # a tick may come before the leg has its port
         call.legs[name] = leg
         return leg
 

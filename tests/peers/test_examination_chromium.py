@@ -17,7 +17,7 @@ import redis.asyncio as redis
 
 from challenges.clips import read_clip
 from challenges.content import clip_texts
-from challenges.fusion import ANOTHER_TASK_LLR, BEFORE_LIMIT
+from challenges.fusion import BEFORE_LIMIT, BEFORE_WEIGHT, COMPLIANCE_LLR
 from challenges.languages import load
 from challenges.prompts import PromptPack
 from challenges.words import DISTRACTORS, Recogniser
@@ -34,7 +34,7 @@ pytestmark = [pytest.mark.peer, pytest.mark.timeout(500)]
 POOL = ("whisper", "sing")
 EXAM = text(".exam")
 CALLS, WHOLE = 3, 0.8  # a browser that gets no time stretches what it plays: one of so many calls is heard as it was sent
-WISH = "document.querySelector('.exam-ask select').value = 'sing'"  # and the caller whispers
+WISH = "document.querySelector('.exam-ask select').value = 'sing'"  # the caller whispers: noise without a voice
 
 
 @pytest.fixture(scope="session")
@@ -130,7 +130,7 @@ async def test_a_browser_caller_is_asked_heard_and_judged(tmp_path: Path, real_r
     assert sentence in read["answering"]
     check_heard(heard, sentence, pack)
     assert "Question 1, Sing: not passed" in read["over"]
-    assert "The caller did another task than was asked, as a recording made beforehand would." in read["over"]
+    assert "Asked to do something with the voice, the caller did not do it." in read["over"]
     assert "Decided by Ada" in read["over"]
     await check_outcome(real_redis.url, call_id)
 
@@ -142,8 +142,8 @@ def check_story(story: list[dict[str, Any]]) -> None:
         ("asked", "operator", "Ada", "", []),
         ("answering", "operator", "Ada", "", []),
         ("judging", "operator", "Ada", "", []),
-        ("failed", "operator", "Ada", "", ["another-task"]),
-        ("over", "operator", "Ada", "", ["another-task"]),
+        ("failed", "operator", "Ada", "", ["non-compliance"]),
+        ("over", "operator", "Ada", "", ["non-compliance"]),
     ]
     assert story[0]["challenge"] in POOL
     assert {one["challenge"] for one in story[1:]} == {"sing"}
@@ -154,9 +154,9 @@ def check_judged(told: list[dict[str, Any]], failed: dict[str, Any]) -> None:
     """What was measured is told with the result, moves the call's score, and stays a reason to the call's end."""
     assert failed["compliance"] < 0.35
     assert failed["baseline"] is not None
-    assert failed["llr"] <= ANOTHER_TASK_LLR + BEFORE_LIMIT
+    assert failed["llr"] == pytest.approx(COMPLIANCE_LLR[0] + min(BEFORE_WEIGHT * failed["baseline"], BEFORE_LIMIT), abs=0.01)
     before, after = (r["llr"] for r in told if r["kind"] == "exam" and r["examination"]["state"] in ("judging", "over"))
-    assert after < before
+    assert after - before == pytest.approx(failed["llr"], abs=0.01)
     assert told[-1]["kind"] == "end"
     assert {*failed["reasons"], "closed"} <= set(told[-1]["reasons"])
     assert [r["seq"] for r in told] == list(range(len(told)))
