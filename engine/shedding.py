@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import islice
 
 import structlog
 
@@ -89,7 +90,8 @@ class Shedding:
         """A few times a second; `live` are the sessions of all live calls, oldest first."""
         self._unheard = [session for session in self._unheard if not session.call.ended]
         change = self._shedder.change(now, late_s, len(live), len(self._unheard))
-        for session in [s for s in reversed(live) if s.heard and not self._busy(s)][: max(0, change)]:
+        young = (session for session in reversed(live) if session.heard and not self._busy(session))
+        for session in islice(young, max(0, change)):
             session.leave(now)
             self._unheard.append(session)
         for _ in range(max(0, -change)):

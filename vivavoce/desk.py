@@ -354,8 +354,8 @@ class Desk:
     def _slow_tick(self, now: float) -> None:
         self.load.update(now, time.thread_time(), self._scorer.busy_s, self._scorer.scored)
         live = [leg.session for call in self._calls.values() if call.player is None for leg in call.legs.values()]
-        self.shedding.update(now, max(self._late_s, self._scorer.delay_s), live)
-        self._late_s = 0.0
+        late_s, self._late_s = max(self._late_s, self._scorer.delay_s), 0.0
+        _fenced(lambda at: self.shedding.update(at, late_s, live), now)
         if self._examiner is not None:
             _fenced(self._examiner.tick, now)
         for call in list(self._calls.values()):

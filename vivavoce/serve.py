@@ -37,7 +37,7 @@ from vivavoce.metrics import Metrics
 
 HELP = "run the service: RTP, WHIP, tags to Redis, and the operator's console"
 SWITCH_S = 0.0005  # a scoring thread that comes back should not wait 5 ms for the interpreter
-LAST_S = 0.2
+LAST_S = 0.2  # for the last tags
 log = structlog.get_logger(__name__)
 
 
@@ -99,7 +99,7 @@ async def serve(settings: Settings, *, demo: bool = False, ready_file: Path | No
             await asyncio.gather(player, return_exceptions=True)
         _say("\nending: no new calls, the running ones get their last tag")
         await service.desk.drain(settings.calls.drain_s, hurried)
-        await asyncio.sleep(LAST_S)  # the last tags are on their way to Redis and back, to whoever follows them
+        await asyncio.sleep(LAST_S)  # they are on their way to Redis and back, to whoever follows them
     _say("ended")
     return 0
 
