@@ -42,6 +42,13 @@ def _signed(exam: Examination, made: Decision) -> None:
     exam._by, exam._who, exam._why = "operator", made.who, made.why
 
 
+def _signed_on(exam: Examination, made: Decision) -> None:
+    """The same question goes on: the name under it, and the reason, stand unless somebody gives theirs."""
+    if exam._by == "operator" and not made.who:
+        made = replace(made, who=exam._who, why=made.why or exam._why)
+    _signed(exam, made)
+
+
 def _ask(exam: Examination, made: Decision) -> None:
     if exam.stage in RUNNING:
         raise ValueError(f"a question is {exam.stage} already")
@@ -53,9 +60,13 @@ def _ask(exam: Examination, made: Decision) -> None:
 
 
 def _answering(exam: Examination, made: Decision) -> None:
+    if exam.stage is Stage.ANSWERING:
+        raise ValueError("the answer is being listened to already")
+    if exam.stage is Stage.JUDGING:
+        raise ValueError("the answer has been heard and is being judged")
     if exam.stage is not Stage.ASKED:
         raise ValueError(f"nothing has been asked: the examination is {exam.stage}")
-    _signed(exam, made)
+    _signed_on(exam, made)
     exam._to_answer(made.now)
 
 
@@ -70,7 +81,7 @@ def _skip(exam: Examination, made: Decision) -> None:
 def _repeat(exam: Examination, made: Decision) -> None:
     if exam.stage not in RUNNING or exam.question is None:
         raise ValueError(f"there is nothing to repeat: the examination is {exam.stage}")
-    _signed(exam, made)
+    _signed_on(exam, made)
     another = f"{(int(exam.question.nonce, 16) + 1) % (1 << 64):016x}"  # what is still being judged is an old answer
     exam.question = replace(exam.question, expires=made.now + 1.0, nonce=another)
     exam.attempt -= 1
@@ -89,7 +100,7 @@ def _override(exam: Examination, made: Decision) -> None:
 
 def _decide(exam: Examination, made: Decision, verdict: str, reason: str) -> None:
     _signed(exam, made)
-    exam._deadline, exam._reasons = None, (*exam._reasons, reason)
+    exam._deadline, exam._reasons = None, (*(one for one in exam._reasons if one != reason), reason)
     if exam.stage is Stage.OVER:
         exam._steps.append(Record(exam.record()))
     else:

@@ -31,7 +31,7 @@ class Stage(StrEnum):
 
 
 class Press(StrEnum):
-    """What an operator may do at any time."""
+    """What an operator may do until the examination is over; OVERRIDE after that too."""
 
     ASK = "ask"
     ANSWERING = "answering"  # "the caller is answering now", where the operator speaks the question

@@ -7,8 +7,8 @@ packet blocks); Ethernet with VLAN tags, Linux cooked v1 and v2, raw IP, BSD loo
 from __future__ import annotations
 
 import struct
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -24,6 +24,13 @@ MAX_RECORD = 1 << 18  # bytes of one captured packet
 MAX_PACKETS = 5_000_000  # per file
 MIN_STREAM = 10  # packets that make a stream
 ETHERNET, RAW, NULL, SLL, SLL2 = 1, 101, 0, 113, 276
+_RAWS = frozenset({RAW, 12, 14})
+_LINKS = _RAWS | {ETHERNET, NULL, SLL, SLL2}
+_NAMES = {  # static payload types (RFC 3551 section 6) that are not decoded here
+    3: "GSM", 4: "G723", 5: "DVI4", 6: "DVI4", 7: "LPC", 10: "L16", 11: "L16", 12: "QCELP", 13: "comfort noise", 14: "MPA",
+    15: "G728", 16: "DVI4", 17: "DVI4", 18: "G729", 25: "CelB", 26: "JPEG", 28: "nv", 31: "H261", 32: "MPV", 33: "MP2T",
+    34: "H263",
+}  # fmt: skip
 _IPV4, _IPV6, _VLAN, _QINQ = 0x0800, 0x86DD, 0x8100, 0x88A8
 _PCAP = {
     b"\xa1\xb2\xc3\xd4": (">", 1e-6), b"\xd4\xc3\xb2\xa1": ("<", 1e-6),
@@ -53,31 +60,45 @@ class CaptureLeg:
     packets: list[tuple[float, bytes]] = field(default_factory=list)
 
 
-def read_datagrams(path: Path) -> Iterator[Datagram]:
+@dataclass
+class Seen:
+    """What else was found in a capture."""
+
+    datagrams: int = 0
+    cut: int = 0  # of those, without their end
+    links: Counter[int] = field(default_factory=Counter)  # packets of each link type that is not known here
+    breaks_off: bool = False  # the file ends, or is damaged, in the middle of a packet
+
+
+def read_datagrams(path: Path, seen: Seen | None = None) -> Iterator[Datagram]:
     """Every UDP payload in order. AudioError when the file is no capture; one that breaks off gives what is there."""
+    seen = seen or Seen()
     with path.open("rb") as file:
         magic = file.read(4)
         if magic in _PCAP:
-            records = _pcap(file, *_PCAP[magic])
+            records = _pcap(file, *_PCAP[magic], seen)
         elif magic == _PCAPNG:
-            records = _pcapng(file)
+            records = _pcapng(file, seen)
         else:
             raise AudioError(f"{path} is not a pcap or pcapng capture (it starts with {magic.hex() or 'nothing'})")
         for count, (time, link, data) in enumerate(records):
             if count >= MAX_PACKETS:
                 raise AudioError(f"{path} holds more than {MAX_PACKETS} packets; cut it into parts")
             found = _udp(link, data)
+            if link not in _LINKS:
+                seen.links[link] += 1
             if found is not None:
-                yield Datagram(time, *found)
+                datagram = Datagram(time, *found)
+                seen.datagrams += 1
+                seen.cut += not datagram.whole
+                yield datagram
 
 
-def read_legs(path: Path, codecs: Mapping[int, CodecSpec] | None = None) -> list[CaptureLeg]:
+def read_legs(path: Path, codecs: Mapping[int, CodecSpec] | None = None, seen: Seen | None = None) -> list[CaptureLeg]:
     """The RTP streams of a capture, longest first; `codecs` names dynamic payload types. AudioError if none."""
     streams: dict[tuple[str, str, int], list[tuple[float, bytes]]] = defaultdict(list)
-    datagrams = cut = 0
-    for datagram in read_datagrams(path):
-        datagrams += 1
-        cut += not datagram.whole
+    seen = seen or Seen()
+    for datagram in read_datagrams(path, seen):
         payload = datagram.payload
         if datagram.whole and len(payload) > 12 and rtp.classify(payload) is rtp.Kind.RTP:
             ssrc = int.from_bytes(payload[8:12], "big")
@@ -88,8 +109,9 @@ def read_legs(path: Path, codecs: Mapping[int, CodecSpec] | None = None) -> list
         if codec is not None and _is_stream(packets):
             legs.append(CaptureLeg(ssrc, codec, source, destination, packets))
     if not legs:
-        why = f", {cut} of them cut short: capture whole packets (tcpdump -s 0)" if cut > 1 else ""
-        raise AudioError(f"{path} holds no RTP stream that can be decoded ({datagrams} UDP packets seen{why})")
+        why = f", {seen.cut} of them cut short: capture whole packets (tcpdump -s 0)" if seen.cut > 1 else ""
+        instead = _instead(streams.values(), seen)
+        raise AudioError(f"{path} holds no RTP stream that can be decoded ({seen.datagrams} UDP packets seen{why}){instead}")
     return sorted(legs, key=lambda leg: -len(leg.packets))
 
 
@@ -119,6 +141,15 @@ def _codec_of(packets: list[tuple[float, bytes]], codecs: Mapping[int, CodecSpec
     return None
 
 
+def _instead(streams: Iterable[list[tuple[float, bytes]]], seen: Seen) -> str:
+    """What there was in the place of audio that can be decoded, as the end of a sentence."""
+    types = {payload[1] & 0x7F for packets in streams if _is_stream(packets) for _, payload in packets}
+    named = [f"{number} ({_NAMES[number]})" if number in _NAMES else str(number) for number in sorted(types)[:8]]
+    found = [f"RTP of payload type {', '.join(named)}"] if named else []
+    found += [f"packets of link type {link}, which is not known here" for link, _ in seen.links.most_common(3)]
+    return f"; it holds {' and '.join(found)}" if found else ""
+
+
 def _is_stream(packets: list[tuple[float, bytes]]) -> bool:
     """Whether sequence numbers mostly rise by little: other protocols' bytes do not."""
     if len(packets) < MIN_STREAM:
@@ -128,20 +159,24 @@ def _is_stream(packets: list[tuple[float, bytes]]) -> bool:
     return len(steps) >= MIN_STREAM - 1 and sum(step < 50 for step in steps) >= 0.6 * len(steps)
 
 
-def _pcap(file: BinaryIO, order: str, unit: float) -> Iterator[tuple[float, int, bytes]]:
+def _pcap(file: BinaryIO, order: str, unit: float, seen: Seen) -> Iterator[tuple[float, int, bytes]]:
     header = file.read(20)
     if len(header) < 20:
+        seen.breaks_off = True
         return
     link = struct.unpack(order + "I", header[16:20])[0] & 0xFFFF
     record = struct.Struct(order + "IIII")
     while len(head := file.read(16)) == 16:
         seconds, fraction, size, _ = record.unpack(head)
         if size > MAX_RECORD:
-            return  # the file is damaged from here on
-        yield seconds + fraction * unit, link, file.read(size)
+            break  # the file is damaged from here on
+        data = file.read(size)
+        seen.breaks_off = len(data) < size
+        yield seconds + fraction * unit, link, data
+    seen.breaks_off |= bool(head)
 
 
-def _pcapng(file: BinaryIO) -> Iterator[tuple[float, int, bytes]]:
+def _pcapng(file: BinaryIO, seen: Seen) -> Iterator[tuple[float, int, bytes]]:
     """Blocks of the pcapng format (draft-ietf-opsawg-pcapng); interfaces are numbered per section."""
     file.seek(0)
     order = "<"
@@ -153,13 +188,14 @@ def _pcapng(file: BinaryIO) -> Iterator[tuple[float, int, bytes]]:
             interfaces = []
             size = struct.unpack(order + "I", head[4:8])[0]
             if not 28 <= size <= MAX_RECORD:
-                return
-            file.read(size - 12)
+                break
+            seen.breaks_off = len(file.read(size - 12)) < size - 12
             continue
         kind, size = struct.unpack(order + "II", head)
         if not 12 <= size <= MAX_RECORD + 64:
-            return
-        body = file.read(size - 8)[:-4]
+            break
+        body = file.read(size - 8)
+        seen.breaks_off, body = len(body) < size - 8, body[:-4]
         if kind == 1 and len(body) >= 8:
             interfaces.append((struct.unpack(order + "H", body[:2])[0], _resolution(body[8:], order)))
         elif kind == 6 and len(body) >= 20:
@@ -169,6 +205,7 @@ def _pcapng(file: BinaryIO) -> Iterator[tuple[float, int, bytes]]:
                 yield ((high << 32) | low) * unit, link, body[20 : 20 + captured]
         elif kind == 3 and interfaces:
             yield 0.0, interfaces[0][0], body[4:]
+    seen.breaks_off |= bool(head)
 
 
 def _resolution(options: bytes, order: str) -> float:
@@ -205,7 +242,7 @@ def _ip(link: int, data: bytes) -> bytes:
         return data[16:] if int.from_bytes(data[14:16], "big") in (_IPV4, _IPV6) else b""
     if link == SLL2:
         return data[20:] if int.from_bytes(data[0:2], "big") in (_IPV4, _IPV6) else b""
-    if link in (RAW, 12, 14):
+    if link in _RAWS:
         return data
     return data[4:] if link == NULL else b""
 

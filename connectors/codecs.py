@@ -54,12 +54,17 @@ def parse_codec(text: str, payload_type: int | None = None) -> CodecSpec:
             raise ValueError(f'codec "{text}": L16 is known at {", ".join(map(str, RATES))} Hz with 1 or 2 channels')
     elif clock != base.clock or channels > base.channels:
         raise ValueError(f'codec "{text}": {base.name} is known as {base}')
-    number = base.payload_type if payload_type is None else payload_type
+    number = checked_type(base.payload_type if payload_type is None else payload_type)
+    return CodecSpec(base.name, number, clock, clock if base.name == "L16" else base.rate, channels)
+
+
+def checked_type(number: int) -> int:
+    """An RTP payload type as it was given; ValueError for one that no RTP packet of ours can have."""
     if not 0 <= number <= 127:
         raise ValueError(f"payload type {number} is out of range: 0 to 127")
     if 64 <= number <= 95:  # RFC 5761 section 4: on one port with RTCP such a packet cannot be told from it
         raise ValueError(f"payload type {number} is taken for RTCP: 0 to 63 and 96 to 127 are free")
-    return CodecSpec(base.name, number, clock, clock if base.name == "L16" else base.rate, channels)
+    return number
 
 
 def codec_of_type(payload_type: int) -> CodecSpec | None:

@@ -20,7 +20,8 @@ ERROR: Json = {
     },
 }
 _COUNTS = (
-    "received", "lost", "late", "duplicate", "reordered", "malformed", "foreign", "digits", "unheard", "overload_dropped",
+    "received", "lost", "late", "duplicate", "reordered", "malformed", "foreign", "rtcp", "digits", "unheard",
+    "overload_dropped",
 )  # fmt: skip
 CALL: Json = {
     "type": "object",

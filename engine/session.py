@@ -20,7 +20,8 @@ from engine.scorer import Lane, Scorer
 log = structlog.get_logger(__name__)
 
 Observer = Callable[[Chunk, float], None]
-Publish = Callable[[Tag, float], None]  # (record, monotonic time at which its audio was complete)
+# (record, monotonic time at which its audio was complete) -> the record as readers get it, with its id; None: as it is
+Publish = Callable[[Tag, float], Tag | None]
 
 
 class Session:
@@ -135,8 +136,7 @@ class Session:
             if self.observer is not None:
                 self.observer(event.chunk, arrived)
             return
-        self.latest = event.tag
-        self._publish(event.tag, arrived)
+        self._tell(event.tag, arrived)
         if isinstance(event, CallEnded):
             self._scorer.close(self._lane)
 
@@ -146,6 +146,9 @@ class Session:
         self.call.close("error", now)
         for event in self.call.events():
             if isinstance(event, CallEnded):
-                self.latest = event.tag
-                self._publish(event.tag, now)
+                self._tell(event.tag, now)
         self._scorer.close(self._lane)
+
+    def _tell(self, tag: Tag, arrived: float) -> None:
+        """Publish it. What is shown of the call carries the record's id: a reader may go on from there."""
+        self.latest = self._publish(tag, arrived) or tag

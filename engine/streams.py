@@ -24,9 +24,10 @@ import structlog
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
 
+from engine.errors import ConfigError
 from engine.events import Tag
 from engine.spool import Record, Spool
 from engine.tasks import end
@@ -38,6 +39,7 @@ PIPELINE = 1000  # records per round trip
 REPLAY_S = 5.0  # before the last acknowledgement, offered again after a restart; the file is synced every second
 REPLAY_MAX = 20000  # records kept for that
 TRIM_EVERY_S = 10.0
+REFUSED = (AuthenticationError, NoPermissionError)  # of Redis to whom it does not know: no waiting mends that
 PROBE_S = 2.0  # with nothing to write, Redis is asked this often whether it is there
 
 
@@ -96,15 +98,20 @@ class Publisher:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Begin writing; ids go on above what the stream already holds, if Redis answers."""
+        """Begin writing; ids go on above what the stream already holds, if Redis answers. ConfigError where it refuses us:
+        a service that began like that would look ready and never tell anybody a tag."""
         try:
             await self._meet_server()
+        except REFUSED as error:
+            await self._redis.aclose()
+            raise ConfigError(f"redis.url: Redis asks for another user or password ({error})") from None
         except (RedisError, OSError) as error:
             self._lost(error)
         self._task = asyncio.create_task(self._write_forever(), name="publisher")
 
-    def publish(self, tag: Tag, arrived: float) -> None:
-        """Queue a record. Never blocks; `arrived` is the monotonic time at which its audio was complete."""
+    def publish(self, tag: Tag, arrived: float) -> Tag:
+        """Queue a record; the same with its id and the time. Never blocks; `arrived` is the monotonic time at which its
+        audio was complete."""
         wall = self._wall_clock()
         ms, sequence = int(wall * 1000), 0
         if ms <= self._last_id[0]:  # same millisecond, or the wall clock stepped back: ids rise all the same
@@ -114,6 +121,7 @@ class Publisher:
         self.spool.append(Record((ms, sequence), tag.call_id, tag.kind, encode_tag(full), arrived))
         self.stats.published += 1
         self._wake.set()
+        return full
 
     async def aclose(self, timeout_s: float = 5.0) -> None:
         """Write what is spooled, as far as Redis takes it within `timeout_s`, and stop."""

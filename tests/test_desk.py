@@ -204,3 +204,28 @@ async def test_a_tick_while_a_call_is_opened_does_not_find_it_silent(desk: Desk,
     monkeypatch.setattr(module, "open_endpoint", slow)
     await desk.open_call(CallRequest(call_id="x", legs=("caller", "agent")))
     assert desk.live == 1
+
+
+async def test_rtcp_on_a_leg_s_port_is_counted_where_everybody_sees_it(desk: Desk) -> None:
+    await desk.open_call(CallRequest(call_id="x"))
+    endpoint = desk._calls["x"].legs["caller"].endpoint
+    assert endpoint is not None
+    endpoint.receiver.receive_datagram(b"\x80\xc8" + bytes(26), 0.0)
+    shown = desk.call("x")
+    assert shown is not None
+    assert (shown["media"]["caller"]["rtcp"], shown["media"]["caller"]["received"]) == (1, 0)
+
+
+@pytest.mark.parametrize("field", ["payload_type", "event_payload_type"])
+@pytest.mark.parametrize("number", [64, 72, 95])
+async def test_a_payload_type_that_would_be_taken_for_rtcp_is_refused(desk: Desk, field: str, number: int) -> None:
+    with pytest.raises(ValueError, match=f"payload type {number} is taken for RTCP"):
+        await desk.open_call(CallRequest(call_id="x", **{field: number}))
+    assert desk.live == 0
+
+
+async def test_a_payload_type_is_not_of_audio_and_of_keys(desk: Desk) -> None:
+    with pytest.raises(ValueError, match="payload type 101 is OPUS: name another event_payload_type"):
+        await desk.open_call(CallRequest(call_id="x", codec="opus", payload_type=101))
+    await desk.open_call(CallRequest(call_id="x", codec="opus", payload_type=101, event_payload_type=100))
+    assert desk.live == 1

@@ -95,6 +95,27 @@ def test_an_unreadable_file_costs_only_itself(capsys: pytest.CaptureFixture[str]
     assert (set(first), second["file"]) == ({"file", "error"}, str(good))
 
 
+@pytest.mark.parametrize("name", ["a.wav", "a.pcap"])
+def test_a_file_that_was_cut_short_is_read_and_named(capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str) -> None:
+    path = short(PERSON, 2, tmp_path / name)
+    if name == "a.pcap":
+        path.write_bytes(pcap([ethernet(ipv4(udp(RtpPacket(0, n, n * 160, 5, bytes(160)).serialize()))) for n in range(100)]))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    status, out, err = run(capsys, "screen", path)
+    assert (status, "s of speech, loss" in out, err.count("\n")) == (0, True, 1)
+    assert err.startswith(f"vivavoce screen: {path} ")
+    path.write_bytes(whole)
+    assert run(capsys, "screen", path)[2] == ""
+
+
+def test_a_wav_that_was_written_to_a_pipe_is_not_cut_short(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = short(PERSON, 1, tmp_path / "a.wav")
+    for length in (0xFFFFFFFF, 0x7FFFF024, 0):
+        path.write_bytes(b"RIFF" + length.to_bytes(4, "little") + path.read_bytes()[8:])
+        assert run(capsys, "screen", path)[2] == ""
+
+
 def test_a_screen_for_people_shows_the_tag_and_why(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     status, out, _ = run(capsys, "screen", short(PERSON, 3, tmp_path / "a.wav"))
     assert status == 0

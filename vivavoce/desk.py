@@ -19,7 +19,7 @@ import webrtcvad
 
 from challenges.catalogue import Line
 from connectors.capture import leg_frames, read_legs
-from connectors.codecs import make_decoder, parse_codec
+from connectors.codecs import checked_type, make_decoder, parse_codec
 from connectors.files import open_recording, replay, sniff
 from connectors.media import RtpReceiver
 from connectors.playout import Player
@@ -107,17 +107,19 @@ class Desk:
     async def open_call(self, request: CallRequest) -> Json:
         """Reserve RTP ports. OverloadError when full or draining, ValueError for a codec or source that cannot be."""
         codec = parse_codec(request.codec, request.payload_type)
+        events = checked_type(request.event_payload_type)
+        if events == codec.payload_type:
+            raise ValueError(f"payload type {events} is {codec.name}: name another event_payload_type for the keys")
         declared = self._declared(request.source)
         call = self._new_call(request.call_id, "rtp", request.public(), request.personal())
         with self._opening(call):
             for name in dict.fromkeys(request.legs):
                 leg = self._add_leg(call, name)
-                events = frozenset({request.event_payload_type})
                 wait_s = self._settings.rtp.jitter_ms / 1000
                 decoder = make_decoder(codec)
                 leg.wideband = decoder.rate > NARROW
                 receiver = RtpReceiver(
-                    decoder, codec.payload_type, wait_s=wait_s, event_types=events,
+                    decoder, codec.payload_type, wait_s=wait_s, event_types=frozenset({events}),
                     gather=self._config.chunk_samples,
                 )  # fmt: skip
                 leg.endpoint = await open_endpoint(
@@ -426,7 +428,8 @@ def _media(leg: Leg) -> Json:
     return {
         "received": stats.received, "lost": jitter.lost, "late": jitter.late, "duplicate": jitter.duplicate,
         "reordered": jitter.reordered, "malformed": stats.malformed, "foreign": stats.foreign + leg.endpoint.foreign,
-        "unheard": leg.endpoint.unheard, "source": leg.endpoint.source, "digits": len(stats.digits), **dropped,
+        "rtcp": stats.rtcp, "unheard": leg.endpoint.unheard, "source": leg.endpoint.source, "digits": len(stats.digits),
+        **dropped,
     }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import webrtcvad
 
 from connectors import g711
-from connectors.capture import leg_frames, read_legs
+from connectors.capture import Seen, leg_frames, read_legs
 from connectors.files import open_recording, sniff
 from engine.audio import AudioFrame, Chunker
 from engine.call import Call, CallConfig, CallInfo
@@ -23,18 +23,35 @@ LANES = 64  # recordings side by side: a full batch of the model
 CODECS = ("none", "pcmu", "pcma")
 Codec = Literal["none", "pcmu", "pcma"]
 Timed = Iterator[tuple[AudioFrame, float]]
+_PIPED = 0x7FFF0000  # bytes, of a WAV file's header
 
 
-def legs_of(path: Path, channels: Literal["mix", "split"] = "mix") -> list[tuple[str, str, Timed]]:
-    """The legs of a file as (source, name, frames with media time). AudioError is a sentence about the file."""
+def legs_of(
+    path: Path, channels: Literal["mix", "split"] = "mix", note: Callable[[str], None] = lambda sentence: None
+) -> list[tuple[str, str, Timed]]:
+    """The legs of a file as (source, name, frames with media time). AudioError is a sentence about the file; one about a
+    file that breaks off, and is read as far as it goes, goes to `note`."""
     if sniff(path) == "recording":
         recording = open_recording(path, channels)
+        if _cut_short(path):
+            note(f"{path} ends before its header says: what is there is read")
         return [("recording", leg, with_media_time(recording.frames(leg))) for leg in recording.legs]
-    legs = []
-    for leg in read_legs(path):
+    legs, seen = [], Seen()
+    for leg in read_legs(path, seen=seen):
         name = f"{leg.source} > {leg.destination} ssrc {leg.ssrc:#010x}"
         legs.append(("capture", name, leg_frames(leg)))
+    if seen.breaks_off:
+        note(f"{path} breaks off in the middle of a packet: what is before it is read")
     return legs
+
+
+def _cut_short(path: Path) -> bool:
+    """Whether a WAV file is shorter than it says. One that was written to a pipe says about the most that it can."""
+    with path.open("rb") as file:
+        head = file.read(12)
+    size = int.from_bytes(head[4:8], "little")
+    is_wav = head[:4] == b"RIFF" and head[8:] == b"WAVE"
+    return is_wav and size < _PIPED and size + 8 > path.stat().st_size + 1  # some count a last byte that only fills up
 
 
 def only_leg(path: Path) -> Timed:

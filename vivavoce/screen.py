@@ -41,9 +41,9 @@ def run(args: argparse.Namespace) -> int:
     reports: list[dict[str, Any]] = []
     for path in args.files:
         try:
-            legs = legs_of(path, args.channels)
+            legs = legs_of(path, args.channels, _remark)
         except AudioError as error:
-            print(f"vivavoce screen: {error}", file=sys.stderr)
+            _remark(str(error))
             reports.append({"file": str(path), "error": str(error)})
             continue
         for source, leg, frames in legs:
@@ -62,6 +62,10 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(reports, indent=1))
     return 1 if any("error" in report for report in reports) else 0
+
+
+def _remark(sentence: str) -> None:
+    print(f"vivavoce screen: {sentence}", file=sys.stderr)
 
 
 def _screen_leg(

@@ -10,16 +10,24 @@ import sys
 import time
 from typing import Any
 
+import redis.asyncio as aioredis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
 from engine.config import load_settings
 from engine.errors import StreamError
 from engine.hub import Hub
-from engine.streams import stream_name
+from engine.streams import REFUSED, stream_name
 
 HELP = "follow the stream of tags in Redis"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = "Ends with Ctrl-C. A running service prints the URL of its embedded Redis when it starts."
+    parser.epilog = (
+        "Kinds of records: tag (a change of tag), exam (a step of an examination), end, and with --scores score.\n"
+        "Ends with Ctrl-C. A running service prints the URL of its embedded Redis when it starts."
+    )
     add = parser.add_argument
     add("--redis", metavar="URL", help="redis:// URL (default: the setting redis.url, from REDIS_URL)")
     add("--shard", type=int, default=0, metavar="N", help="stream vivavoce:tags:N (default: 0)")
@@ -40,6 +48,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _follow(url: str, args: argparse.Namespace) -> int:
+    await _ask_in(url, "--redis" if args.redis else "redis.url (from REDIS_URL)", stream_name(args.shard))
     hub = Hub(url, [stream_name(args.shard)])
     await hub.start()
     shown = 0
@@ -57,6 +66,19 @@ async def _follow(url: str, args: argparse.Namespace) -> int:
     finally:
         await hub.aclose()
     return 0
+
+
+async def _ask_in(url: str, named: str, stream: str) -> None:
+    """StreamError where Redis refuses us. One that is away is waited for: it may come back."""
+    client = aioredis.from_url(url, retry=Retry(NoBackoff(), 0), socket_timeout=5, socket_connect_timeout=2)
+    try:
+        await client.xrevrange(stream, count=1)
+    except REFUSED as error:
+        raise StreamError(f"{named}: Redis asks for another user or password ({error})") from None
+    except (RedisError, OSError):
+        pass
+    finally:
+        await client.aclose()
 
 
 def _line(data: bytes) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from connectors import capture
-from connectors.capture import leg_frames, read_datagrams, read_legs
+from connectors.capture import Seen, leg_frames, read_datagrams, read_legs
 from connectors.codecs import parse_codec
 from engine.errors import AudioError
 from tests.connectors.captures import block, ethernet, ipv4, ipv6, pcap, pcapng, rtp_frames, udp
@@ -232,3 +232,27 @@ def test_time_that_steps_back_does_not_turn_back_the_frames(file: Path) -> None:
     assert times == sorted(times)
     assert sum(len(frame.samples) for frame, _ in out) == 24 * 160
     assert not any(frame.lost for frame, _ in out)
+
+
+def test_payload_types_that_cannot_be_decoded_are_named(file: Path) -> None:
+    for number, words in ((18, r"payload type 18 \(G729\)"), (97, "payload type 97")):
+        with pytest.raises(AudioError, match=rf"\(20 UDP packets seen\); it holds RTP of {words}$"):
+            read_legs(written(file, pcap(rtp_frames(20, payload_type=number))))
+    with pytest.raises(AudioError, match=r"payload type 3 \(GSM\), 97$"):
+        read_legs(written(file, pcap(rtp_frames(20, payload_type=97, ssrc=1) + rtp_frames(20, payload_type=3, ssrc=2))))
+
+
+@pytest.mark.parametrize("make", [pcap, pcapng])
+def test_a_link_type_that_is_not_known_is_named(file: Path, make) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(AudioError, match=r"\(0 UDP packets seen\); it holds packets of link type 9999, which is not known"):
+        read_legs(written(file, make(rtp_frames(20), link=9999)))
+
+
+@pytest.mark.parametrize("make", [pcap, pcapng])
+def test_whether_a_capture_breaks_off_is_seen(file: Path, make) -> None:  # type: ignore[no-untyped-def]
+    whole = make(rtp_frames(12))
+    last = len(make(rtp_frames(12))) - len(make(rtp_frames(11)))
+    for cut in range(last + 1):
+        seen = Seen()
+        read_legs(written(file, whole[: len(whole) - cut]), seen=seen)
+        assert seen.breaks_off is (0 < cut < last), f"{cut} of the last packet's {last} bytes are missing"

@@ -160,4 +160,5 @@ def test_listen_without_the_extra_names_it(monkeypatch: pytest.MonkeyPatch, caps
     assert cli.main(["listen", "--seconds", "1"]) == 2
     out = capsys.readouterr()
     assert "pip install 'vivavoce[microphone]'" in out.err
+    assert out.out == "", "no tag of a call that never was"
     assert out.err.count("\n") == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,16 @@ def test_latency_is_counted_from_the_chunk_s_last_packet(scorer: FakeScorer) -> 
     session.on_score(1.0, scorer.chunks[0], 99.0)
     assert out[-1][0].kind == "score"
     assert out[-1][1] == pytest.approx(7.14)
+
+
+def test_what_is_shown_of_a_call_is_the_record_as_it_was_published(scorer: FakeScorer) -> None:
+    ids = (f"{number}-0" for number in range(1, 99))
+    publish = lambda tag, at: replace(tag, event_id=next(ids), wall_time=5.0)  # noqa: E731
+    session = Session(Call(CallInfo("c"), CONFIG, lambda p, r: True, 0.0), scorer, publish)  # type: ignore[arg-type]
+    session.begin(0.0)
+    assert (session.latest.event_id, session.latest.wall_time) == ("1-0", 5.0)
+    session.close("closed", 1.0)
+    assert (session.latest.event_id, session.latest.kind) == ("2-0", "end")
 
 
 def test_a_dropped_chunk_makes_the_call_unknown(scorer: FakeScorer) -> None:
