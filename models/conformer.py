@@ -23,6 +23,9 @@ from models.features import FFT, HOP, LINES_HOP, LINES_WINDOW, WINDOW, BandFeatu
 SUBSAMPLING = 4  # 10 ms feature frames to one 40 ms frame of the model
 FRAME_SAMPLES = HOP * SUBSAMPLING
 POOLED, PAIRED = 0, 1  # the views of the head
+# Bias of what attention must not see. exp of it is nothing beside any score's, yet no subnormal number: on those, which
+# minus infinity becomes in ONNX Runtime, a processor takes a hundred times as long as on others.
+UNSEEN = -60.0
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,13 @@ class ModelConfig:
 class BlockState(NamedTuple):
     """What one block remembers of a call."""
 
-    keys_values: Tensor  # [B, history, 2 * D / heads]
+    keys: Tensor  # [B, history, D / heads]
+    values: Tensor  # as keys
     convolution: Tensor  # [B, kernel - 1, D]
+
+    def last(self, history: int, kernel: int) -> BlockState:
+        """Without what nothing will look at again."""
+        return BlockState(self.keys[:, -history:], self.values[:, -history:], self.convolution[:, 1 - kernel :])
 
 
 class ModelState(NamedTuple):
@@ -64,15 +72,15 @@ class ModelState(NamedTuple):
         """Flat, under the names that the ONNX inputs have."""
         named = {"tail": self.tail, "mean": self.mean, "front": self.front}
         for index, block in enumerate(self.blocks):
-            named |= {f"keys_values{index}": block.keys_values, f"convolution{index}": block.convolution}
+            named |= {f"{name}{index}": tensor for name, tensor in block._asdict().items()}
         return named | {"statistics": self.statistics}
 
     @classmethod
     def of(cls, tensors: Sequence[Tensor]) -> ModelState:
         """The inverse of tensors().values()."""
         tail, mean, front, *blocks, statistics = tensors
-        pairs = zip(blocks[::2], blocks[1::2], strict=True)
-        return cls(tail, mean, front, tuple(BlockState(*pair) for pair in pairs), statistics)
+        parts = zip(blocks[::3], blocks[1::3], blocks[2::3], strict=True)
+        return cls(tail, mean, front, tuple(BlockState(*part) for part in parts), statistics)
 
 
 class FrontEnd(nn.Module):
@@ -127,23 +135,24 @@ class Attention(nn.Module):
         self.age_bias = nn.Parameter(torch.zeros(config.heads, config.history))
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Tensor, past: Tensor, frames: int) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, keys: Tensor, values: Tensor, frames: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Rows [B * T, D] after keys and values [B, history, D / heads] -> rows, and both with those of T frames at the end."""
         width = int(x.shape[1])
-        projected = self.project(self.norm(x))
+        queries, key, value = self.project(self.norm(x)).split([width, self.size, self.size], dim=1)
         # Queries of one frame's heads lie side by side, so [B * T, D] reads as [B, T * heads, size] without a copy.
-        queries = projected[:, :width].reshape(-1, frames * self.heads, self.size)
-        keys_values = torch.cat([past, projected[:, width:].reshape(-1, frames, 2 * self.size)], dim=1)
-        keys, values = keys_values[:, :, : self.size], keys_values[:, :, self.size :]
+        queries = queries.reshape(-1, frames * self.heads, self.size)
+        keys = torch.cat([keys, key.reshape(-1, frames, self.size)], dim=1)
+        values = torch.cat([values, value.reshape(-1, frames, self.size)], dim=1)
         scores = torch.matmul(queries * self.size**-0.5, keys.transpose(1, 2)) + self.bias(frames)
         context = torch.matmul(scores.softmax(dim=2), values).reshape(-1, width)
-        return x + self.dropout(self.out(context)), keys_values[:, -self.history :]
+        return x + self.dropout(self.out(context)), keys, values
 
     def bias(self, frames: int) -> Tensor:
-        """[T * heads, history + T]: by age where 0 <= age < history, minus infinity elsewhere."""
+        """[T * heads, history + T]: by age where 0 <= age < history, UNSEEN elsewhere."""
         now = torch.arange(frames, device=self.age_bias.device)[:, None] + self.history
         age = now - torch.arange(self.history + frames, device=self.age_bias.device)[None, :]
         outside = (age < 0) | (age >= self.history)
-        table = self.age_bias[:, age.clamp(0, self.history - 1)].masked_fill(outside, -math.inf)
+        table = self.age_bias[:, age.clamp(0, self.history - 1)].masked_fill(outside, UNSEEN)
         return table.permute(1, 0, 2).reshape(frames * self.heads, self.history + frames)
 
 
@@ -165,7 +174,7 @@ class Convolution(nn.Module):
         value, gate = self.gate(self.norm(x)).chunk(2, dim=1)
         y = torch.cat([past, (value * torch.sigmoid(gate)).reshape(-1, frames, width)], dim=1)
         z = self.depthwise(y.transpose(1, 2).unsqueeze(2)).squeeze(2).transpose(1, 2).reshape(-1, width)
-        return x + self.dropout(self.out(F.silu(self.norm2(z)))), y[:, -(self.kernel - 1) :]
+        return x + self.dropout(self.out(F.silu(self.norm2(z)))), y
 
 
 class Block(nn.Module):
@@ -179,9 +188,10 @@ class Block(nn.Module):
         self.feed2 = FeedForward(config)
 
     def forward(self, x: Tensor, state: BlockState, frames: int) -> tuple[Tensor, BlockState]:
-        x, keys_values = self.attention(self.feed1(x), state.keys_values, frames)
+        """Rows after a state -> rows, and the state with T frames more at the end: BlockState.last cuts it."""
+        x, keys, values = self.attention(self.feed1(x), state.keys, state.values, frames)
         x, convolution = self.convolution(x, state.convolution, frames)
-        return self.feed2(x), BlockState(keys_values, convolution)
+        return self.feed2(x), BlockState(keys, values, convolution)
 
 
 class Head(nn.Module):
@@ -243,9 +253,8 @@ class StreamingConformer(nn.Module):
         def zeros(*shape: int) -> Tensor:
             return torch.zeros(batch, *shape, device=device)
 
-        blocks = tuple(
-            BlockState(zeros(c.history, 2 * c.width // c.heads), zeros(c.kernel - 1, c.width)) for _ in range(c.blocks)
-        )
+        seen = c.history, c.width // c.heads
+        blocks = tuple(BlockState(zeros(*seen), zeros(*seen), zeros(c.kernel - 1, c.width)) for _ in range(c.blocks))
         front = zeros(5 if c.lines else 3, c.bands)
         return ModelState(zeros(self.features.tail), zeros(1 + c.bands), front, blocks, zeros(1 + 2 * c.width))
 
@@ -257,23 +266,31 @@ class StreamingConformer(nn.Module):
         scores, _, after = self.embed(audio, state, last=last)
         return scores, after
 
-    def embed(self, audio: Tensor, state: ModelState | None = None, *, last: bool = False) -> tuple[Tensor, Tensor, ModelState]:
-        """As forward, with the embeddings [B, T, hidden] behind the scores."""
+    def embed(
+        self, audio: Tensor, state: ModelState | None = None, *, last: bool = False, grown: bool = False
+    ) -> tuple[Tensor, Tensor, ModelState]:
+        """As forward, with the embeddings [B, T, hidden] behind the scores; `grown` as embed_features has it."""
         if state is None:
             state = self.init_state(audio.shape[0])
         if audio.dtype == torch.int16:
             audio = audio.to(torch.float32) * (1 / 32768)
         x, tail, mean = self.features(audio, state.tail, state.mean)
-        return self.embed_features(x, state._replace(tail=tail, mean=mean), last=last)
+        return self.embed_features(x, state._replace(tail=tail, mean=mean), last=last, grown=grown)
 
-    def embed_features(self, features: Features, state: ModelState, *, last: bool = False) -> tuple[Tensor, Tensor, ModelState]:
-        """The model behind its front end: features of 4T rows -> scores [B, T], embeddings, state."""
-        frames = steps_of(features.bands) // SUBSAMPLING
+    def embed_features(
+        self, features: Features, state: ModelState, *, last: bool = False, grown: bool = False
+    ) -> tuple[Tensor, Tensor, ModelState]:
+        """The model behind its front end: features of 4T rows -> scores [B, T], embeddings, state.
+
+        With `grown`, what the blocks remember has T frames more at its end and is not cut: whoever keeps it drops the
+        oldest for nothing, while a graph would copy all the others.
+        """
+        frames, c = steps_of(features.bands) // SUBSAMPLING, self.config
         x, front = self.front(features, state.front)
         blocks = []
         for block, before in zip(self.blocks, state.blocks, strict=True):
             x, after = block(x, before, frames)
-            blocks.append(after)
+            blocks.append(after if grown else after.last(c.history, c.kernel))
         views, embedding, statistics = self.head(x, state.statistics, frames, last=last)
         scores = (views * self.head.mix).sum(2)
         return scores, embedding, ModelState(state.tail, state.mean, front, tuple(blocks), statistics)

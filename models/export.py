@@ -22,14 +22,18 @@ OPSET = 17
 
 
 class ChunkStep(nn.Module):
-    """What serving asks of the model: int16 chunks in, the last frame's score and embedding out, the state by name."""
+    """What serving asks of the model: int16 chunks in, the last frame's score and embedding out, the state by name.
+
+    What grows by a chunk's frames comes out grown; `models.runtime` cuts it.
+    """
 
     def __init__(self, model: StreamingConformer) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, audio: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        scores, embedding, after = self.model.embed(audio.to(torch.float32) * (1 / 32768), ModelState.of(state), last=True)
+        samples = audio.to(torch.float32) * (1 / 32768)
+        scores, embedding, after = self.model.embed(samples, ModelState.of(state), last=True, grown=True)
         return (scores[:, 0], embedding[:, 0], *after.tensors().values())
 
 

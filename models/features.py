@@ -1,7 +1,7 @@
 """The front end: 8 kHz samples to normalised log band energies, streamed exactly.
 
-Everything is a matrix product, so that one ONNX graph holds the whole path from samples to score: framing by five
-strided slices, the Hann window folded into the transform, linear bands, a logarithm, and a causal running mean per
+Everything is a matrix product, so that one ONNX graph holds the whole path from samples to score: frames picked from
+half-hops, the Hann window folded into the transform, linear bands, a logarithm, and a causal running mean per
 band (about 2 s) that takes the channel's colour and level away.
 
 Beside them, where a model wants it, the lines of a voice: the power at every 16 Hz below 2 kHz over 75 ms, against the band
@@ -73,6 +73,12 @@ def decay_matrix(frames: int, decay: float, like: Tensor) -> tuple[Tensor, Tenso
     inner = torch.where(ages >= 0, torch.exp(ages.clamp_min(0) * math.log(decay)), torch.zeros_like(ages))
     carried = torch.exp((steps[:, None] + 1) * math.log(decay))
     return inner.to(like.dtype), carried.to(like.dtype)
+
+
+def pieces_of(frames: int, like: Tensor) -> Tensor:
+    """Of which half-hops frames are made, five each: [5 * frames], 0 1 2 3 4 2 3 4 5 6 ..."""
+    first = 2 * torch.arange(frames, device=like.device)[:, None]
+    return (first + torch.arange(WINDOW // (HOP // 2), device=like.device)[None, :]).reshape(-1)
 
 
 def half_band() -> tuple[float, ...]:
@@ -154,7 +160,8 @@ class BandFeatures(nn.Module):
     """Normalised log band energies, one row per 10 ms, and as many lines where `lines` asks for them.
 
     forward(audio [B, n], tail [B, self.tail], mean [B, 1 + bands]) -> features, tail, mean.
-    `mean` carries the decayed sum of the frames that held sound (first column: their weight). Zeros start a call.
+    `mean` carries the decayed sum of the frames that held sound, as far above `prior` as they were (first column: their
+    weight). Zeros start a call.
     """
 
     cosines: Tensor
@@ -183,21 +190,25 @@ class BandFeatures(nn.Module):
 
     def log_bands(self, phases: Tensor, frames: int) -> Tensor:
         """Even and odd samples [2, B, (TAIL + T * HOP) / 2] -> [B, T, bands] log energies. A frame is five half-hops."""
-        halves = phases.reshape(2, phases.shape[1], -1, HOP // 4)
-        parts = [halves[:, :, k : k + 2 * frames - 1 : 2] for k in range(WINDOW // (HOP // 2))]
-        frame = torch.cat(parts, dim=3).reshape(2, -1, WINDOW // 2)
+        pieces = phases.reshape(2, phases.shape[1], -1, HOP // 4)
+        frame = pieces.index_select(2, pieces_of(frames, pieces)).reshape(2, -1, WINDOW // 2)
         real, imaginary = torch.matmul(frame, self.cosines), torch.matmul(frame, self.sines)
         low = torch.square(real[0] + real[1]) + torch.square(imaginary[0] + imaginary[1])
         high = torch.square(real[0] - real[1]) + torch.square(imaginary[0] - imaginary[1])
         energies = torch.matmul(torch.cat([low, high], dim=1), self.bands)
-        return torch.log(energies + FLOOR).reshape(-1, frames, self.bands.shape[1])
+        return torch.log(energies + torch.full_like(self.prior, FLOOR)).reshape(-1, frames, self.bands.shape[1])
 
     def normalise(self, energies: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
-        """Take off the running mean of the frames with sound; silence and lost packets do not move it."""
+        """Take off the running mean of the frames with sound; silence and lost packets do not move it.
+
+        Sums are of what lies above the prior, which then is no term of theirs.
+        """
         level = energies.mean(dim=2, keepdim=True)
         sound = torch.sigmoid(4 * (level - (math.log(FLOOR) + 2.5)))  # 0 at the floor, 1 from about 10 dB above it
+        above = energies - self.prior
         inner, carried = decay_matrix(steps_of(energies), self.decay, energies)
-        sums = torch.matmul(inner, torch.cat([sound, sound * energies], dim=2)) + carried * mean[:, None, :]
-        weight = sums[:, :, :1] + PRIOR_FRAMES
-        average = (sums[:, :, 1:] + PRIOR_FRAMES * self.prior) / weight
-        return (energies - average) * self.scale, sums[:, -1]
+        steps = torch.cat([carried, inner], dim=1)  # of what was before and of every row, at every row
+        weights = torch.matmul(steps, torch.cat([mean[:, None, :1], sound], dim=1))
+        sums = torch.matmul(steps, torch.cat([mean[:, None, 1:], sound * above], dim=1))
+        after = torch.cat([weights[:, -1], sums[:, -1]], dim=1)
+        return (above - sums / (weights + PRIOR_FRAMES)) * self.scale, after

@@ -35,7 +35,7 @@ Audio = NDArray[np.int16]
 Scores = NDArray[np.float32]
 Explanations = NDArray[np.float32]  # [B, 3 or 4]: distances to people and to the nearest fakes, 1 where the nearest mean
 # agrees, and, where the model hears that, the probability that somebody speaks
-State = tuple[NDArray[np.float32], ...]  # named by StreamingModel.state_names, first axis = call
+State = tuple[NDArray[np.float32], ...]  # named by StreamingModel.state_names, first axis = call; may be views
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ class OnnxModel:
         """audio int16 [B, chunk_samples] -> raw scores [B] (higher = bona fide) and the state after it."""
         feeds = {"audio": audio, **dict(zip(self.state_names, state, strict=True))}
         scores, *after = self._session.run(self._outputs, feeds)
-        return scores, tuple(after)
+        return scores, self._cut(after)
 
     def judge(self, audio: Audio, state: State) -> tuple[Scores, Explanations | None, State]:
         """As `step`, with what explains the scores; None where `vivavoce explain` has not fitted the weights."""
@@ -204,7 +204,11 @@ class OnnxModel:
         """As `step`, with what the outputs `more` give."""
         feeds = {"audio": audio, **dict(zip(self.state_names, state, strict=True))}
         scores, *found = self._session.run([*self._outputs[:1], *more, *self._outputs[1:]], feeds)
-        return scores, found[: len(more)], tuple(found[len(more) :])
+        return scores, found[: len(more)], self._cut(found[len(more) :])
+
+    def _cut(self, grown: Sequence[NDArray[np.float32]]) -> State:
+        """What the graph gives back of the state, as views without the oldest frames where it has grown by the chunk's."""
+        return tuple(rows[:, -shape[0] :] for rows, shape in zip(grown, self._shapes, strict=True))
 
 
 class StateStore:

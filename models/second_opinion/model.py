@@ -61,8 +61,8 @@ class BothWays(nn.Module):
 
     def _run(self, block: Block, x: Tensor) -> Tensor:
         c, (rows, frames, width) = self.config, x.shape
-        keys_values = x.new_zeros(rows, c.history, 2 * (width // c.heads))
-        state = BlockState(keys_values, x.new_zeros(rows, c.kernel - 1, width))
+        seen = x.new_zeros(rows, c.history, width // c.heads)
+        state = BlockState(seen, seen, x.new_zeros(rows, c.kernel - 1, width))
         out: Tensor = block(x.reshape(-1, width), state, frames)[0]
         return out.reshape(rows, frames, width)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from models.conformer import FRAME_SAMPLES, ModelConfig, ModelState, StreamingConformer, matrix_flops
+from models.conformer import FRAME_SAMPLES, UNSEEN, Attention, ModelConfig, ModelState, StreamingConformer, matrix_flops
 from models.features import HOP, LINES_HOP, LINES_TAIL, LINES_WINDOW, WINDOW, BandFeatures, LineFeatures, phases_of
 
 SMALL = ModelConfig(width=48, blocks=2, heads=4, expansion=2, hidden=32)
@@ -100,9 +101,40 @@ def test_attention_forgets_beyond_its_history() -> None:
     torch.manual_seed(0)
     model = StreamingConformer(SMALL).eval()
     state = model.init_state(1)
-    assert state.blocks[1].keys_values.shape == (1, SMALL.history, 2 * SMALL.width // SMALL.heads)
+    assert state.blocks[1].keys.shape == (1, SMALL.history, SMALL.width // SMALL.heads)
     _, after = model(speechlike(20, calls=1), state)
-    assert after.blocks[1].keys_values.shape == state.blocks[1].keys_values.shape
+    assert [part.shape for part in after.blocks[1]] == [part.shape for part in state.blocks[1]]
+
+
+@torch.no_grad()
+def test_what_attention_must_not_see_changes_nothing() -> None:
+    """However it looks, within what queries and keys ever make of each other (+-12 in the weights that ship)."""
+    torch.manual_seed(0)
+    attention = Attention(SMALL).eval()
+    rows, seen = torch.randn(4, SMALL.width), torch.randn(1, SMALL.history, SMALL.width // SMALL.heads)
+    before, *_ = attention(rows, seen, seen, 4)
+    later = rows.clone()
+    later[3] = 10 * torch.randn(SMALL.width)
+    older = torch.cat([30 * torch.randn(1, 1, seen.shape[2]), seen[:, 1:]], dim=1)  # none of these rows reaches so far back
+    after, *_ = attention(later, older, older, 4)
+    assert torch.equal(before[:3], after[:3])
+
+
+def test_what_attention_must_not_see_is_no_subnormal_number() -> None:
+    """ONNX Runtime takes a hundred times as long for those; scores lie between -12 and 12."""
+    limits = torch.finfo(torch.float32)
+    assert limits.tiny < math.exp(UNSEEN - 24)
+    assert math.exp(UNSEEN + 24) < 1e-3 * limits.eps
+
+
+@torch.no_grad()
+def test_a_state_that_was_left_grown_is_the_same_with_the_oldest_cut_off(model: StreamingConformer) -> None:
+    audio, state = speechlike(4), model.init_state(2)
+    _, _, cut = model.embed(audio, state)
+    _, _, grown = model.embed(audio, state, grown=True)
+    for (name, one), other in zip(cut.tensors().items(), grown.tensors().values(), strict=True):
+        assert other.shape[1] - one.shape[1] in (0, audio.shape[1] // FRAME_SAMPLES), name
+        assert torch.equal(one, other[:, -one.shape[1] :]), name
 
 
 def test_the_shape_is_about_a_million_parameters() -> None:

@@ -96,11 +96,12 @@ def test_a_voice_is_nearer_to_itself_than_to_another(shipped: VoiceEmbedder) -> 
 
 def test_a_judgement_of_three_and_three_seconds_is_cheap(shipped: VoiceEmbedder) -> None:
     speech = voice(120, (500, 1500, 2500), 3.0)
-    shipped.embed(speech)
-    began = time.process_time()
-    for _ in range(2):
+    spent = []
+    for _ in range(6):
+        began = time.thread_time()
         shipped.embed(speech)
-    assert time.process_time() - began < 0.1
+        spent.append(time.thread_time() - began)
+    assert 1e-3 < 2 * min(spent) < 0.1  # on a busy machine one of them at least is left alone
 
 
 def test_what_ships_is_small_and_names_where_it_comes_from() -> None:

@@ -139,7 +139,8 @@ def test_the_head_hears_both_sides_and_no_further_than_it_may() -> None:
     x = torch.randn(1, 30, 16, requires_grad=True)
     block(x)[0, 15].sum().backward()
     assert x.grad is not None
-    reached = x.grad[0].abs().sum(1).nonzero()[:, 0].tolist()
+    felt = x.grad[0].abs().sum(1)
+    reached = (felt > 1e-9 * felt.max()).nonzero()[:, 0].tolist()  # attention masks with UNSEEN, which is not quite nothing
     assert reached == list(range(15 - 7, 15 + 8))  # 5 frames of attention, 2 of convolution, to each side
 
 
