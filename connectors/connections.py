@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web, web_server
 from aiohttp.http_exceptions import HttpProcessingError
@@ -38,9 +38,9 @@ class Connection(RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if self._refuses(transport):
-            assert isinstance(transport, asyncio.WriteTransport)
-            transport.write(_full())
-            transport.close()
+            refused = cast(asyncio.WriteTransport, transport)  # uvloop's are none by name
+            refused.write(_full())
+            refused.close()
             return
         super().connection_made(transport)
         self._expect_header()

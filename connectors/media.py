@@ -68,6 +68,7 @@ class RtpReceiver:
         self._own_types = event_types | {payload_type, COMFORT_NOISE}
         self.own_ssrc: int | None = None  # of what is played to the far end: never heard, though it be sent back
         self._pauses = 0  # of the sender, in which it sent nothing
+        self._keyed = False  # a key was pressed since the last sound: it came in the place of sound
         self._ssrc: int | None = None
         self._last_packet = 0.0
         self._candidate = (0, 0, 0, 0)  # another source: ssrc, next number, packets in a row, received of the old one by then
@@ -233,10 +234,12 @@ class RtpReceiver:
         if not size:
             return []
         expected, self._next_timestamp = self._next_timestamp, self._after(packet.timestamp, size)
+        keyed, self._keyed = self._keyed, False
         if expected is None or packet.timestamp == expected:
             self._packet_samples = size
             return [self._frame(samples)]
         silence = self._silence((packet.timestamp - expected) & 0xFFFFFFFF)
+        self._pauses += bool(silence) and not keyed
         return [*silence, self._frame(samples)]
 
     def _paused(self, packet: rtp.RtpPacket) -> list[AudioFrame]:
@@ -256,7 +259,6 @@ class RtpReceiver:
         samples = ticks * self._decoder.rate // self._decoder.clock
         if ticks >= 1 << 31 or samples > 3600 * self._decoder.rate:
             return []  # backwards, or an hour: the sender set its clock anew
-        self._pauses += 1
         return self._zeros(min(samples, int(MAX_GAP_S * self._decoder.rate)), samples, lost=False)
 
     def _lost(self, packets: int) -> list[AudioFrame]:
@@ -273,6 +275,7 @@ class RtpReceiver:
 
     def _take_event(self, packet: rtp.RtpPacket) -> None:
         """A digit is told once, by the timestamp its packets share (RFC 4733 section 2.5.1.2)."""
+        self._keyed = True
         try:
             event = parse_event(packet.payload)
         except ValueError:

@@ -127,8 +127,9 @@ class RtpEndpoint(asyncio.DatagramProtocol):
             return
         now, received = self._clock(), self.receiver.stats.received
         if not self._listening:
-            self.last_packet = now
-            self.unheard += 1
+            if classify(data) is Kind.RTP:  # else a line would be kept by what is no sound
+                self.last_packet = now
+                self.unheard += 1
             return
         for frame in self.receiver.receive_datagram(data, now):
             self._on_frame(frame, now)

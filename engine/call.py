@@ -108,6 +108,7 @@ class Call:
         self._recent_loss = 0.0
         self._heard = now  # when the last packet came
         self._failed = now - RECOVER_S  # when the engine last failed this call
+        self._rejoined = False  # nobody has spoken since the engine began to listen again
         self._scored = now - config.score_interval_s
         self._seq = 0
         self._examination: Mapping[str, Any] | None = None
@@ -145,7 +146,10 @@ class Call:
         verdict = self._policy.add(score, chunk.speech_s) if heard else self._policy.verdict
         if heard and explanation is not None:
             self._explainer.add(explanation, chunk.speech_s)
-        if (heard and not failing) or (failing and now - self._failed >= RECOVER_S):
+        if self._rejoined and chunk.speech_s and not unvoiced(explanation, self._config.voice):
+            self._rejoined = False
+        recovered = now - self._failed >= RECOVER_S and not self._rejoined
+        if recovered if failing else heard:
             self._failure = ""
             self._move(Signal.EVIDENCE, verdict)
         if now - self._scored >= self._config.score_interval_s:
@@ -153,9 +157,13 @@ class Call:
             self._scored = now
 
     def rejoin(self, now: float) -> None:
-        """Sound comes again after a time in which the engine did not listen; what was begun before is not joined to it."""
+        """Sound comes again after a time in which the engine did not listen; what was begun before is not joined to it.
+
+        Somebody else may have the telephone by now: until somebody speaks, the verdict from before stands for nobody.
+        """
         self._chunker.flush(now)
-        self._heard, self._failed = now, max(now, self._failed)
+        self._heard, self._failed, self._rejoined = now, max(now, self._failed), True
+        self._next = (*self._next[:2], False)  # nobody listened, nothing was lost
 
     def receive_failure(self, reason: str, now: float) -> None:
         """The engine could not judge part of this call: `model-error` or `overload`."""

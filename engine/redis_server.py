@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -37,7 +38,8 @@ log = structlog.get_logger(__name__)
 
 OLDEST = (7, 0)
 _PR_SET_PDEATHSIG = 1
-AGAIN_S = 0.5  # after it ended, until a child is started again
+AGAIN_S, AGAIN_MAX_S = 0.5, 30.0  # after it ended, until a child is started again; longer each time it ends soon
+SETTLED_S = 0.1  # a child whose port somebody else has ends in less
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,13 +139,16 @@ class _Server:
 
     async def keep(self) -> None:
         """Start it again whenever it ends: what it held is in its file, and the publisher offers the last seconds once more."""
+        wait_s, began = AGAIN_S, time.monotonic()
         while self._process is not None:
             status = await self._process.wait()
             log.error("our own redis-server has ended and is started again", status=status)
-            await asyncio.sleep(AGAIN_S)
+            wait_s = AGAIN_S if time.monotonic() - began > AGAIN_MAX_S else min(2 * wait_s, AGAIN_MAX_S)
+            await asyncio.sleep(wait_s)
+            began = time.monotonic()
             try:
                 await self.start()
-            except (OSError, StreamError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
                 log.error("our own redis-server cannot be started", error=str(error))
 
     async def stop(self) -> None:
@@ -195,6 +200,9 @@ async def _wait_port(process: asyncio.subprocess.Process, port: int, label: str)
             await asyncio.sleep(0.025)
         else:
             writer.close()
+            await asyncio.sleep(SETTLED_S)
+            if process.returncode is not None:
+                continue  # it was somebody else who answered
             return
     raise StreamError(f"{label} did not open port {port} within 10 s")
 

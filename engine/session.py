@@ -35,6 +35,7 @@ class Session:
         self._lane: Lane = scorer.open(self)
         self.overload_dropped = 0  # chunks
         self.last_frame = 0.0  # when sound last came, listened to or not
+        self.begun = False  # whether anybody has been told of it
         self.heard = True  # False: the service has no time for this leg just now
         self.on_heard: Callable[[bool], None] = lambda heard: None  # is told when that changes: the leg's connector
         self.observer: Observer | None = None  # is shown every chunk: the examination of this leg
@@ -50,7 +51,8 @@ class Session:
         self.heard = False
         self.on_heard(False)
         self._scorer.restart(self._lane)
-        self.on_failure("overload", now)
+        self.call.receive_failure("overload", now)
+        self._drain(now)
 
     def hear(self, now: float) -> None:
         """Listen again. The model begins anew; the evidence from before stands."""
@@ -60,7 +62,7 @@ class Session:
 
     def begin(self, now: float) -> None:
         """Publish the first record. Apart from the constructor, so that a refused call leaves no trace."""
-        self.last_frame = now
+        self.last_frame, self.begun = now, True
         self._drain(now)
 
     def abandon(self) -> None:
@@ -81,6 +83,8 @@ class Session:
             self._fail(now)
 
     def on_score(self, score: float, chunk: Chunk, now: float, explanation: Explanation | None = None) -> None:
+        if not self.heard:  # a worker had it when the leg was left: late as it comes, it would look like a recovery
+            return
         try:
             self.call.receive_score(score, chunk, now, explanation)
             if self.call.has_events:
@@ -89,6 +93,8 @@ class Session:
             self._fail(now)
 
     def on_failure(self, reason: str, now: float) -> None:
+        if not self.heard:  # as with scores; that nobody listens has been said
+            return
         self.call.receive_failure(reason, now)
         self._drain(now)
 

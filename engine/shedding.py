@@ -63,7 +63,8 @@ class Shedder:
     def _fewer(self, now: float, legs: int, unheard: int) -> int:
         self._late_since = None
         if not unheard:
-            self._calm_s = CALM_S
+            if now - self._returned >= TOO_SOON_S:  # what came back last may yet turn out to be too many
+                self._calm_s = CALM_S
             return 0
         if self._calm_since is None:
             self._calm_since = now
@@ -90,10 +91,10 @@ class Shedding:
         """A few times a second; `live` are the sessions of all live calls, oldest first."""
         self._unheard = [session for session in self._unheard if not session.call.ended]
         change = self._shedder.change(now, late_s, len(live), len(self._unheard))
-        young = (session for session in reversed(live) if session.heard and not self._busy(session))
+        young = (one for one in reversed(live) if one.heard and not one.call.ended and not self._busy(one))
         for session in islice(young, max(0, change)):
+            self._unheard.append(session)  # first: one that fails to be left is taken back like the others
             session.leave(now)
-            self._unheard.append(session)
         for _ in range(max(0, -change)):
             self._unheard.pop().hear(now)
         if change:
@@ -103,5 +104,5 @@ class Shedding:
     def hear(self, session: Session, now: float) -> None:
         """This one is wanted now, whatever it costs: its caller is to be examined."""
         if not session.heard:
-            self._unheard.remove(session)
+            self._unheard = [other for other in self._unheard if other is not session]
             session.hear(now)

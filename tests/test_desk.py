@@ -206,6 +206,23 @@ async def test_a_tick_while_a_call_is_opened_does_not_find_it_silent(desk: Desk,
     assert desk.live == 1
 
 
+async def test_a_call_that_is_not_open_yet_is_not_left_unheard(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would publish before it began, and say no end if it never does."""
+    from vivavoce import desk as module
+
+    real, offered = module.open_endpoint, []
+
+    async def slow(*given: Any, **named: Any) -> Any:
+        desk._slow_tick(desk._clock())
+        return await real(*given, **named)
+
+    monkeypatch.setattr(module, "open_endpoint", slow)
+    monkeypatch.setattr(desk.shedding, "update", lambda now, late_s, live: offered.append(len(live)))
+    await desk.open_call(CallRequest(call_id="x", legs=("caller", "agent")))
+    desk._slow_tick(desk._clock())
+    assert offered == [0, 0, 2]
+
+
 async def test_rtcp_on_a_leg_s_port_is_counted_where_everybody_sees_it(desk: Desk) -> None:
     await desk.open_call(CallRequest(call_id="x"))
     endpoint = desk._calls["x"].legs["caller"].endpoint

@@ -355,7 +355,8 @@ class Desk:
 
     def _slow_tick(self, now: float) -> None:
         self.load.update(now, time.thread_time(), self._scorer.busy_s, self._scorer.scored)
-        live = [leg.session for call in self._calls.values() if call.player is None for leg in call.legs.values()]
+        calls = [call for call in self._calls.values() if call.player is None]
+        live = [leg.session for call in calls for leg in call.legs.values() if leg.session.begun]
         late_s, self._late_s = max(self._late_s, self._scorer.delay_s), 0.0
         _fenced(lambda at: self.shedding.update(at, late_s, live), now)
         if self._examiner is not None:

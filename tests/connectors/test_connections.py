@@ -7,8 +7,10 @@ import json
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
+import uvloop
 
 from connectors import connections
 from connectors import gateway as connectors_gateway
@@ -81,7 +83,12 @@ async def test_a_body_that_does_not_come_is_not_waited_for(gate: Setup, body: by
     assert found["error"] == {"code": "bad-request", "message": "the body did not arrive within 0.1 s", "field": "body"}
 
 
-async def test_one_address_gets_half_of_the_connections_and_all_of_them_no_more_than_the_limit() -> None:
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "the service's own loop"])
+def test_one_address_gets_half_of_the_connections_and_all_of_them_no_more_than_the_limit(run: Any) -> None:
+    run(_fill_up())
+
+
+async def _fill_up() -> None:
     setup = await gateway.start(max_connections=4)
     whole = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
     async with connected(setup, whole) as (first, _), connected(setup, whole) as (second, _):

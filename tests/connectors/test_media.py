@@ -182,6 +182,19 @@ def test_a_sender_that_pauses_without_packets_is_known_for_it() -> None:
     assert stream.dtx
 
 
+def test_keys_in_the_place_of_sound_are_no_pauses() -> None:
+    stream = receiver()
+    for key in range(4):  # two packets of sound, two of a key that lasts a tenth of a second, as senders of RFC 4733 do
+        number, ticks = 4 * key, key * 1120
+        for index in (0, 1):
+            stream.receive_packet(packet(number + index)._replace(timestamp=ticks + index * 160), number * 0.02)
+        for index, end in ((2, 0x0A), (3, 0x8A)):
+            event = RtpPacket(101, number + index, ticks + 320, packet(0).ssrc, bytes([key, end, 0x03, 0x20]))
+            stream.receive_packet(event, (number + index) * 0.02)
+    assert len(stream.stats.digits) == 4
+    assert not stream.dtx
+
+
 def test_comfort_noise_is_sent_by_who_pauses() -> None:
     stream = receiver()
     feed(stream, [0, 1, 3, 4, 5, 6, 7])  # a lost packet is no pause

@@ -118,6 +118,10 @@ def test_a_line_is_not_kept_by_what_is_no_rtp(keep_alive: bytes) -> None:
     now[0] = 9.0
     endpoint.datagram_received(keep_alive, ("127.0.0.1", 4000))
     assert endpoint.last_packet == 1.0
+    endpoint.listen(False)
+    endpoint.datagram_received(keep_alive, ("127.0.0.1", 4000))
+    assert (endpoint.last_packet, endpoint.unheard) == (1.0, 0)
+    endpoint.listen(True)
     endpoint.datagram_received(packet(1).serialize(), ("127.0.0.1", 4000))
     assert endpoint.last_packet == 9.0
 

@@ -11,6 +11,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import pytest
 import redis.asyncio as aioredis
@@ -19,7 +20,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError
 
 from engine.errors import ConfigError, StreamError
-from engine.redis_server import find_server, open_redis, server_version
+from engine.redis_server import _Server, _wait_port, find_server, open_redis, server_version
 from engine.streams import Publisher
 from tests.engine.tags import make_tag
 
@@ -85,6 +86,31 @@ async def run_of(url: str) -> int:
     finally:
         with suppress(RedisError, OSError):
             await client.aclose()
+
+
+async def test_whoever_else_answers_on_the_port_is_not_our_child() -> None:
+    async with await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0) as stranger:
+        child = await asyncio.create_subprocess_exec("sh", "-c", "sleep 0.02; exit 1")
+        with pytest.raises(StreamError, match="ended at once with status 1"):
+            await _wait_port(child, stranger.sockets[0].getsockname()[1], "redis-server")
+
+
+async def test_a_child_that_cannot_be_started_is_tried_again_less_and_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    rests: list[float] = []
+
+    async def rest(seconds: float) -> None:
+        rests.append(seconds)
+        if len(rests) == 8:
+            raise asyncio.CancelledError
+
+    ended = await asyncio.create_subprocess_exec("true")
+    server = _Server(["no such binary"], 1, "", "redis-server")
+    server._process = ended
+    monkeypatch.setattr("engine.redis_server.asyncio.sleep", rest)
+    monkeypatch.setattr(server, "start", AsyncMock(side_effect=RuntimeError("of any kind")))
+    with pytest.raises(asyncio.CancelledError):
+        await server.keep()
+    assert rests == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
 
 
 @pytest.mark.peer

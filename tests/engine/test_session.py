@@ -167,3 +167,46 @@ def test_a_leg_that_is_left_is_unknown_and_costs_nothing_until_it_is_heard_again
     session.on_score(-5.0, CHUNK, 13.0)
     assert session.latest.tag is Verdict.DEEPFAKE_LIKELY
     assert told == [False, True]
+
+
+def talk(session: Session, scorer: FakeScorer, start: float, seconds: float, score: float) -> None:
+    for index in range(round(start / 0.02), round((start + seconds) / 0.02)):
+        session.on_frame(FRAME._replace(timestamp=index * 160), index * 0.02)
+        while scorer.chunks:
+            session.on_score(score, scorer.chunks.pop(0), index * 0.02)
+
+
+def test_a_score_that_comes_after_a_leg_was_left_brings_no_verdict_back(scorer: FakeScorer) -> None:
+    session, told = make(scorer)
+    talk(session, scorer, 0.0, 3.0, 5.0)
+    assert session.latest.tag is Verdict.HUMAN_LIKELY
+    session.leave(3.0)
+    before = len(told)
+    session.on_score(5.0, CHUNK, 6.0)  # a worker that was starved had it
+    session.on_failure("model-error", 6.1)
+    assert (session.latest.tag, session.latest.reasons) == (Verdict.UNKNOWN, ("overload",))
+    assert len(told) == before
+
+
+def test_whoever_was_long_unheard_is_judged_again_when_somebody_speaks(scorer: FakeScorer) -> None:
+    speaks = [True]
+    session, _ = make(scorer, lambda pcm, rate: speaks[0])
+    talk(session, scorer, 0.0, 3.0, 5.0)
+    session.leave(3.0)
+    session.hear(600.0)
+    speaks[0] = False
+    talk(session, scorer, 600.0, 5.0, 5.0)
+    assert (session.latest.tag, session.latest.reasons) == (Verdict.UNKNOWN, ("overload",))
+    speaks[0] = True
+    talk(session, scorer, 605.0, 0.5, 5.0)
+    assert session.latest.tag is Verdict.HUMAN_LIKELY
+
+
+def test_what_was_not_listened_to_was_not_lost(scorer: FakeScorer) -> None:
+    session, _ = make(scorer)
+    talk(session, scorer, 0.0, 3.0, 5.0)
+    session.on_frame(FRAME._replace(timestamp=150 * 160, lost=True), 3.0)
+    session.leave(3.02)
+    session.hear(63.0)
+    talk(session, scorer, 63.0, 1.0, 5.0)
+    assert session.latest.loss < 0.01

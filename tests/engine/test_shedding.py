@@ -5,6 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
+import pytest
+
 from engine.shedding import (
     CALM_MAX_S,
     CALM_S,
@@ -64,6 +66,15 @@ def test_legs_come_back_slowly_and_slower_each_time_that_was_too_many() -> None:
     assert max(rests) > CALM_MAX_S
 
 
+@pytest.mark.parametrize("short", [1, 4, 5])
+def test_the_last_ones_back_can_be_too_many_as_well(short: int) -> None:
+    """Nobody is left unheard then, and what that makes late shows only a while later."""
+    changes = play(Shedder(), lambda now, unheard: 1.0 if unheard < short else 0.0, 600)
+    returns = [now for now, change in changes if change < 0]
+    assert max(later - now for now, later in pairwise(returns)) > CALM_MAX_S
+    assert sum(change > 0 for _, change in changes) < 15
+
+
 def test_all_come_back_when_there_is_time_again() -> None:
     shedder = Shedder()
     left = sum(change for _, change in play(shedder, lambda now, unheard: 2.0, 10))
@@ -118,6 +129,33 @@ def test_who_is_examined_is_heard() -> None:
     shedding.hear(legs[0], 11.5)
     assert legs[0].heard
     assert legs[0].moments[-1] == 11.0
+    assert shedding.unheard == 1
+
+
+def test_a_leg_that_fails_to_be_left_is_in_nobody_s_way() -> None:
+    class Failing(Leg):
+        def leave(self, now: float) -> None:
+            super().leave(now)
+            raise RuntimeError
+
+    legs: list[Any] = [*(Leg(str(n)) for n in range(2)), Failing("2")]
+    shedding = Shedding()
+    with pytest.raises(RuntimeError):
+        late(shedding, legs, 1.75, 2.0)
+    assert shedding.unheard == 1
+    shedding.hear(legs[2], 2.0)
+    shedding.hear(legs[2], 2.1)
+    assert (legs[2].heard, shedding.unheard) == (True, 0)
+
+
+def test_a_leg_that_has_ended_by_itself_is_not_left_in_another_s_place() -> None:
+    legs: list[Any] = [Leg(str(n)) for n in range(3)]
+    legs[2].ended = True
+    shedding = Shedding()
+    late(shedding, legs, 1.75, 2.0)
+    assert [leg.heard for leg in legs] == [True, False, True]
+    legs[2].heard = False  # however that came
+    shedding.hear(legs[2], 2.0)
     assert shedding.unheard == 1
 
 
