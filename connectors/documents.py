@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from connectors.requests import CallRequest, ExaminationRequest, SessionRequest
+from connectors.requests import PACES, CallRequest, ExaminationRequest, SessionRequest
 from connectors.schemas import CALL, CALLS, ERROR, EXAMINATION, MESSAGE, NOTICE, PLAYED, RESUME, TICKET
 from engine.events import REASONS, Tag
 
@@ -74,8 +74,10 @@ def _body(schema: str) -> Json:
 
 def _named(names: str, operations: Json, place: str = "path") -> Json:
     """A path with its parameters, `names` apart by blanks."""
-    common = {"in": place, "required": place == "path", "schema": {"type": "string"}}
-    return {"parameters": [{"name": name, **common} for name in names.split()], **operations}
+    common = {"in": place, "required": place == "path"}
+    schemas = {"pace": {"enum": list(PACES), "default": PACES[0]}}
+    named = [{"name": name, **common, "schema": {"type": "string", **schemas.get(name, {})}} for name in names.split()]
+    return {"parameters": named, **operations}
 
 
 def _paths() -> Json:

@@ -23,11 +23,12 @@ from connectors.guard import (
     same_token,
     session_cookie,
 )
-from connectors.requests import BadRequestError, CallRequest, ExaminationRequest, SessionRequest, decode
+from connectors.requests import PACES, BadRequestError, CallRequest, ExaminationRequest, SessionRequest, decode
 from engine.errors import AudioError
 
 JSON_LIMIT = 64 << 10  # bytes of a JSON or SDP body
 BODY_S = 10.0  # for such a body to arrive
+STALLED_S = 30.0  # between two blocks of a file: it may be as long in coming as it likes, but it must come
 CONSOLE = Path(__file__).parent / "console"
 Json = dict[str, Any]
 
@@ -194,6 +195,8 @@ class Gateway:
         """The desk's record; what cannot be done now is a conflict with where the examination stands, not a bad request."""
         try:
             record = ask()
+        except BadRequestError:
+            raise
         except ValueError as error:
             return error_response(409, "not-now", str(error))
         if record is not None:
@@ -209,9 +212,9 @@ class Gateway:
     async def open_recording(self, request: web.Request) -> web.StreamResponse:
         if unknown := [name for name in request.query if name not in ("name", "pace")]:
             raise BadRequestError(f'"{unknown[0][:40]}" is unknown here: name and pace are allowed', unknown[0][:40])
-        pace = request.query.get("pace", "realtime")
-        if pace not in ("realtime", "fast"):
-            raise BadRequestError(f'pace "{pace[:20]}" is unknown: realtime or fast', "pace")
+        pace = request.query.get("pace", PACES[0])
+        if pace not in PACES:
+            raise BadRequestError(f'pace "{pace[:20]}" is unknown: {" or ".join(PACES)}', "pace")
         folder = Path(tempfile.mkdtemp(prefix="vivavoce-upload-"))
         path = folder / "upload"
         try:
@@ -242,7 +245,7 @@ class Gateway:
     async def _write(self, source: Any, path: Path) -> None:
         size = 0
         with path.open("wb") as file:
-            while block := await (source.read_chunk() if isinstance(source, BodyPartReader) else source.read(1 << 16)):
+            while block := await _next_block(source):
                 size += len(block)
                 if size > self._options.max_body_bytes:
                     limit = self._options.max_body_bytes
@@ -302,6 +305,16 @@ class Gateway:
 def _json(body: Json, status: int = 200, **headers: str) -> web.Response:
     """JSON of anything msgspec knows, dataclasses of tags included."""
     return web.Response(body=msgspec.json.encode(body), status=status, content_type="application/json", headers=headers)
+
+
+async def _next_block(source: Any) -> bytes:
+    """Of a file that is sent. BadRequestError (408) when it stops coming."""
+    try:
+        async with asyncio.timeout(STALLED_S):
+            block: bytes = await (source.read_chunk() if isinstance(source, BodyPartReader) else source.read(1 << 16))
+    except TimeoutError:
+        raise BadRequestError(f"nothing more of the file came for {STALLED_S:g} s", "body", 408) from None
+    return block
 
 
 def _file_name(text: str) -> str:

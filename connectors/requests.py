@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -13,6 +15,7 @@ Name = Annotated[str, Meta(min_length=1, max_length=128)]
 # `$` alone would take a line's end behind it, which breaks the header that repeats the id.
 Id = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^(?!\.+$)[A-Za-z0-9._:@-]+(?![^!-~])$")]
 MAX_METADATA = 32  # entries
+PACES = ("realtime", "fast")  # at which a recording is played, the first where nobody says
 _PATH = re.compile(r"`\$\.?([^`]*)`")
 _PATTERN = re.compile(r"Expected `str` matching regex '.*'(?= - at|$)")
 _UNKNOWN = re.compile(r"unknown field `([^`]*)`")
@@ -81,6 +84,15 @@ class BadRequestError(ValueError):
     def __init__(self, message: str, field: str = "", status: int = 400) -> None:
         super().__init__(message)
         self.field, self.status = field, status
+
+
+@contextmanager
+def naming(field: str) -> Iterator[None]:
+    """What is found wrong within is wrong with that field of the request."""
+    try:
+        yield
+    except ValueError as error:
+        raise BadRequestError(str(error), field) from None
 
 
 def decode(body: bytes, kind: type[Any]) -> Any:

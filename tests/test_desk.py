@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from challenges.catalogue import Line
-from connectors.requests import CallRequest
+from connectors.requests import BadRequestError, CallRequest, ExaminationRequest
 from connectors.rtp import RtpPacket
 from engine.audio import AudioFrame
 from engine.call import CallConfig
@@ -246,3 +247,37 @@ async def test_a_payload_type_is_not_of_audio_and_of_keys(desk: Desk) -> None:
         await desk.open_call(CallRequest(call_id="x", codec="opus", payload_type=101))
     await desk.open_call(CallRequest(call_id="x", codec="opus", payload_type=101, event_payload_type=100))
     assert desk.live == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"codec": "GSM"}, "codec"), ({"codec": "PCMU", "payload_type": 70}, "payload_type"),
+        ({"event_payload_type": 70}, "event_payload_type"), ({"event_payload_type": 0}, "event_payload_type"),
+        ({"source": "nowhere"}, "source"),
+    ],
+)  # fmt: skip
+async def test_what_cannot_be_opened_names_its_field(desk: Desk, wrong: dict[str, Any], field: str) -> None:
+    with pytest.raises(BadRequestError) as refused:
+        await desk.open_call(CallRequest(call_id="x", **wrong))
+    assert refused.value.field == field
+    assert desk.live == 0
+
+
+async def test_a_challenge_that_there_is_not_is_no_question_of_time_and_gets_nobody_heard(desk: Desk) -> None:
+    pressed: list[str] = []
+    examiner = SimpleNamespace(
+        examining=lambda session: False, watch=lambda *_: None, forget=lambda *_: None, tick=lambda now: None,
+        press=lambda session, now, action, **wishes: pressed.append(wishes["challenge"]),
+    )  # fmt: skip
+    examined = Desk(Settings(), CallConfig(), desk._scorer, lambda tag, at: None, examiner=examiner)  # type: ignore[arg-type]
+    await examined.open_call(CallRequest(call_id="x"))
+    session = examined._calls["x"].legs["caller"].session
+    examined.shedding._unheard.append(session)
+    session.heard = False
+    with pytest.raises(BadRequestError, match="challenge 'juggle' is none of 01 static-mouth") as refused:
+        examined.examine("x", "caller", ExaminationRequest("ask", challenge="juggle"))
+    assert (refused.value.field, session.heard, pressed) == ("challenge", False, [])
+    examined.examine("x", "caller", ExaminationRequest("ask", challenge="whisper"))
+    assert (session.heard, pressed) == (True, ["whisper"])
+    examined.end(examined._calls["x"], "test")

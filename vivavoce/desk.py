@@ -17,13 +17,13 @@ from typing import Any
 import structlog
 import webrtcvad
 
-from challenges.catalogue import Line
+from challenges.catalogue import Line, by_name
 from connectors.capture import leg_frames, read_legs
-from connectors.codecs import checked_type, make_decoder, parse_codec
+from connectors.codecs import CodecSpec, checked_type, make_decoder, parse_codec
 from connectors.files import open_recording, replay, sniff
 from connectors.media import RtpReceiver
 from connectors.playout import Player
-from connectors.requests import CallRequest, ExaminationRequest
+from connectors.requests import CallRequest, ExaminationRequest, naming
 from connectors.udp import PortRange, RtpEndpoint, Source, open_endpoint, outward
 from engine.audio import AudioFrame
 from engine.call import Call, CallConfig, CallInfo
@@ -106,11 +106,9 @@ class Desk:
 
     async def open_call(self, request: CallRequest) -> Json:
         """Reserve RTP ports. OverloadError when full or draining, ValueError for a codec or source that cannot be."""
-        codec = parse_codec(request.codec, request.payload_type)
-        events = checked_type(request.event_payload_type)
-        if events == codec.payload_type:
-            raise ValueError(f"payload type {events} is {codec.name}: name another event_payload_type for the keys")
-        declared = self._declared(request.source)
+        codec, events = _payloads(request)
+        with naming("source"):
+            declared = self._declared(request.source)
         call = self._new_call(request.call_id, "rtp", request.public(), request.personal())
         with self._opening(call):
             for name in dict.fromkeys(request.legs):
@@ -303,10 +301,13 @@ class Desk:
         return self._examiner.record(session, self._clock())
 
     def examine(self, call_id: str, leg: str, request: ExaminationRequest) -> Json | None:
-        """An operator's key. None as above; ValueError when it cannot be done now."""
+        """An operator's key. None as above; ValueError when it cannot be done now, BadRequestError when never."""
         session = self._session_of(call_id, leg)
         if session is None or self._examiner is None:
             return None
+        if request.challenge:
+            with naming("challenge"):
+                by_name(request.challenge)
         self.shedding.hear(session, self._clock())
         wishes = {name: getattr(request, name) or "" for name in ("challenge", "language", "who", "verdict", "why")}
         return self._examiner.press(session, self._clock(), request.action, **wishes)
@@ -389,6 +390,19 @@ class Desk:
 
     def _fed(self, frames: Iterator[AudioFrame], session: Session, realtime: bool) -> Coroutine[Any, Any, None]:
         return replay(frames, session.on_frame, realtime=realtime, behind=lambda: session.behind, clock=self._clock)
+
+
+def _payloads(request: CallRequest) -> tuple[CodecSpec, int]:
+    """Codec, and payload type of the keys. BadRequestError names the field that cannot be."""
+    with naming("codec"):
+        parse_codec(request.codec, None)
+    with naming("payload_type"):
+        codec = parse_codec(request.codec, request.payload_type)
+    with naming("event_payload_type"):
+        events = checked_type(request.event_payload_type)
+        if events == codec.payload_type:
+            raise ValueError(f"payload type {events} is {codec.name}: name another event_payload_type for the keys")
+    return codec, events
 
 
 def _fenced(step: Callable[[float], None], now: float) -> None:

@@ -83,6 +83,35 @@ async def test_a_body_that_does_not_come_is_not_waited_for(gate: Setup, body: by
     assert found["error"] == {"code": "bad-request", "message": "the body did not arrive within 0.1 s", "field": "body"}
 
 
+FORM = (
+    b"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 99\r\n\r\n"
+    b'--x\r\nContent-Disposition: form-data; name="f"; filename="a.wav"\r\n\r\nRIFF'
+)
+
+
+@pytest.mark.parametrize("rest", [b"Content-Length: 30\r\n\r\nRIFF", FORM])
+async def test_a_file_that_stops_coming_is_not_waited_for(gate: Setup, rest: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connectors_gateway, "STALLED_S", 0.1)
+    post = b"POST /v1/recordings HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer " + TOKEN.encode() + b"\r\n"
+    async with connected(gate, post + rest) as (reader, _):
+        head = await header(reader)
+        found = json.loads(await asyncio.wait_for(reader.readuntil(b"}}"), 3))
+    assert head.startswith(b"HTTP/1.1 408 ")
+    assert found["error"]["message"] == "nothing more of the file came for 0.1 s"
+
+
+async def test_a_file_may_be_as_long_in_coming_as_it_likes(gate: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connectors_gateway, "STALLED_S", 0.3)
+
+    async def slowly() -> AsyncIterator[bytes]:
+        for _ in range(8):
+            yield b"RIFF"
+            await asyncio.sleep(0.1)
+
+    async with gate.client.post("/v1/recordings", data=slowly(), headers=AUTH) as response:
+        assert response.status == 202
+
+
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "the service's own loop"])
 def test_one_address_gets_half_of_the_connections_and_all_of_them_no_more_than_the_limit(run: Any) -> None:
     run(_fill_up())

@@ -78,6 +78,11 @@ def test_every_parameter_is_described() -> None:
     }
 
 
+def test_what_a_recording_s_pace_can_be_is_told() -> None:
+    (pace,) = (p for p in openapi()["paths"]["/v1/recordings"]["parameters"] if p["name"] == "pace")
+    assert pace["schema"] == {"type": "string", "enum": ["realtime", "fast"], "default": "realtime"}
+
+
 async def test_failures_fit_their_schema(gate: Setup) -> None:
     for method, path, status in (("GET", "/v1/nowhere", 404), ("POST", "/v1/calls", 400), ("GET", "/v1/calls/x", 404)):
         async with gate.client.request(method, path, headers=AUTH, data=b"x") as response:

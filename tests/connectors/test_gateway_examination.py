@@ -69,6 +69,15 @@ async def test_what_cannot_be_done_now_is_a_conflict_with_the_desk_s_sentence(li
         assert error == {"code": "not-now", "message": "a question is answering already", "field": ""}
 
 
+async def test_what_can_never_be_done_is_a_bad_request(live: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise BadRequestError("challenge 'juggle' is none of ...", "challenge")
+
+    monkeypatch.setattr(live.desk, "examine", refuse)
+    error = (await ask(live, "POST", PATH, 400, json={"action": "ask", "challenge": "juggle"}))["error"]
+    assert (error["code"], error["field"]) == ("bad-request", "challenge")
+
+
 @pytest.mark.parametrize(
     ("body", "field", "words"),
     [
