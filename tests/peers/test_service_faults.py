@@ -136,7 +136,7 @@ async def test_redis_killed_in_mid_call_loses_and_repeats_nothing(tmp_path: Path
     for number in range(5):
         told = of_call(found, f"c{number}")
         assert [r["seq"] for r in told] == list(range(len(told)))
-        assert len(told) > 30
+        assert len(told) > 15  # 37 chunks; of scores that come together on a busy machine one is told
         assert told[-1]["kind"] == "end"
 
 
