@@ -100,6 +100,10 @@ class Listener:
         self._prompt, self._rested_s, self._talking = np.zeros(0), 0.0, False
         self._heard.clear()
 
+    def unbegin(self) -> None:
+        """The first question was not heard: what the caller goes on to say is still speech from before."""
+        self._mode, self._voice = "before", None
+
     def expect_echo(self, prompt: Samples) -> None:
         """The prompt as it is played, int16 at 8 kHz."""
         quiet = np.full(ECHO_BLOCKS, QUIET_DB)  # before the prompt's first sound comes back

@@ -63,6 +63,7 @@ class Examination:
         self._by, self._who, self._why = "policy", "", ""
         self._judgement: Judgement | None = None
         self._unanswered: tuple[Question, ...] = ()  # to which nothing was said that could be judged
+        self._nothing_left = False  # that suits this line was found, when a question was looked for
         self._recognised = False  # an answer was judged whose voice can be compared with the voice before
         self._early = False  # the answer in judgement was begun over the prompt
         self._reasons: tuple[str, ...] = ()
@@ -85,7 +86,8 @@ class Examination:
     def receive_llr(self, llr: float | None, now: float) -> None:
         """The call's own evidence. Low enough, a question is proposed, or asked in automatic mode where it can be played."""
         self._now = now
-        if self.stage is Stage.IDLE and llr is not None and llr <= self._config.suspicious_llr:
+        suspicious = llr is not None and llr <= self._config.suspicious_llr
+        if suspicious and self.stage is Stage.IDLE and not self._nothing_left:
             self._next("policy", "", "suspicious", now)
 
     def press(
@@ -124,6 +126,8 @@ class Examination:
         self._now, self._can_play = now, False  # so that what comes next is proposed
         if self._by == "policy":
             self.attempt -= 1  # the caller has heard nothing
+            if not self.attempt:
+                self._listener.unbegin()
             self._finish(Stage.SKIPPED, ("prompt-failed",), now)
         else:
             self._deadline = now + self._config.speak_s
@@ -227,14 +231,20 @@ class Examination:
     def _next(self, by: str, who: str, why: str, now: float, challenge: str | None = None) -> None:
         """Draw a question, of another family than the last; ask or propose it.
 
-        After the first, one whose answer tells whose voice it is: a converter may be switched off for the task.
+        After the first, one whose answer tells whose voice it is: a converter may be switched off for the task. Where nothing
+        is left an examination that runs by itself is over, if it has begun; else all stays as it is, which an operator who
+        asked is told, because whatever is named can still be asked.
         """
         family = self.question.challenge.family if self.question and challenge is None else None
         question = self._draw(challenge, family, self.attempt > 0 and not self._recognised, now)
-        self._by, self._who, self._why = by, who, why
         if question is None:
-            self._over()
+            self._nothing_left = True
+            if by != "policy":
+                raise ValueError("nothing else suits this line: say which challenge to ask")
+            if self._config.mode == "automatic" and self.stage is not Stage.IDLE:
+                self._over()
             return
+        self._by, self._who, self._why = by, who, why
         self.question, self._judgement, self._reasons, self._anew = question, None, (), False
         if by == "policy" and (self._config.mode == "operator" or not self._can_play):
             self._deadline = None
@@ -248,6 +258,7 @@ class Examination:
             fresh = self._draw(self.question.challenge.key, None, False, now)
             self.question, self._anew = fresh or self.question, False
         self.attempt += 1
+        self._reasons = ()
         self._listener.begin_prompt()
         self._deadline = now + self._config.speak_s
         self._move(Stage.ASKED)

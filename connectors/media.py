@@ -7,6 +7,7 @@ and to decode eight packets one by one costs eight times as much as to decode th
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -21,6 +22,7 @@ COMFORT_NOISE = 13  # RFC 3389
 MAX_GAP_S = 1.0  # of silence handed on for one hole; a longer one is a discontinuity, not a second of zeros
 ADOPT_AFTER_S = 1.0  # silence of the old source after which a new one may speak
 ADOPT_PACKETS = 3  # packets in a row that make a new source credible while the old one is quiet for less
+JITTER_S = 0.01  # of timestamps: an encoder that changes its rate is ahead of what comes out of it, and then behind, by less
 DTX_PAUSES = 3  # fewer may be a key, a hold or a hand-over: then too the timestamp jumps
 MAX_DIGITS = 64  # kept per call, oldest dropped
 
@@ -58,14 +60,17 @@ class RtpReceiver:
         wait_s: float = 0.06,
         event_types: frozenset[int] = frozenset({101}),
         gather: int = 0,
+        others: Mapping[int, Callable[[], Decoder]] | None = None,
     ) -> None:
-        """`gather`: samples up to whose multiples packets in order are gathered, if the codec allows; 0 hands on each."""
+        """`gather`: samples up to whose multiples packets in order are gathered, if the codec allows; 0 hands on each.
+        `others`: payload types that the sender may change to, with what makes their decoders."""
         self.stats = ReceiverStats()
         self.jitter: JitterBuffer[rtp.RtpPacket] = JitterBuffer(wait_s)
         self._decoder = decoder
         self._type = payload_type
-        self._event_types = event_types - {payload_type}
-        self._own_types = event_types | {payload_type, COMFORT_NOISE}
+        self._others = dict(others or {})
+        self._event_types = event_types - {payload_type} - self._others.keys()
+        self._own_types = self._event_types | {payload_type, COMFORT_NOISE} | self._others.keys()
         self.own_ssrc: int | None = None  # of what is played to the far end: never heard, though it be sent back
         self._pauses = 0  # of the sender, in which it sent nothing
         self._keyed = False  # a key was pressed since the last sound: it came in the place of sound
@@ -166,7 +171,7 @@ class RtpReceiver:
             payload_type = rtp.parse(datagram).payload_type
         except ValueError:
             return False
-        return payload_type in (self._type, COMFORT_NOISE) or payload_type in self._event_types
+        return payload_type in self._own_types
 
     def poll(self, now: float) -> list[AudioFrame]:
         """Frames of holes that have been waited for long enough."""
@@ -194,8 +199,7 @@ class RtpReceiver:
         if packet.ssrc == self.own_ssrc:  # a loop (RFC 3550 section 8.2)
             self.stats.foreign += 1
             return False
-        known = packet.payload_type == self._type or packet.payload_type == COMFORT_NOISE
-        if not known:
+        if packet.payload_type not in self._own_types - self._event_types:
             if packet.payload_type in self._event_types and self._ssrc is not None:
                 self.stats.received += 1
                 self._take_event(packet)  # some senders give digits an SSRC of their own
@@ -221,10 +225,14 @@ class RtpReceiver:
         return frames
 
     def _frames_of(self, packet: rtp.RtpPacket) -> list[AudioFrame]:
+        if packet.payload_type in self._others and packet.payload_type != self._type:
+            self._change(packet.payload_type)
         if packet.payload_type != self._type:
             if packet.payload_type in self._event_types:
                 self._take_event(packet)
             return self._paused(packet) if packet.payload_type == COMFORT_NOISE else []
+        if not packet.payload:
+            return []  # a keep-alive
         try:
             samples = self._decoder.decode(packet.payload)
         except ValueError:
@@ -242,6 +250,14 @@ class RtpReceiver:
         self._pauses += bool(silence) and not keyed
         return [*silence, self._frame(samples)]
 
+    def _change(self, payload_type: int) -> None:
+        """The sender goes on in another codec of those that were agreed on."""
+        before, self._decoder, self._type = self._decoder.rate, self._others[payload_type](), payload_type
+        rate = self._decoder.rate
+        self._position, self._handed = self._position * rate // before, self._handed * rate // before
+        self._gather *= self._decoder.joins
+        self._packet_samples, self._next_timestamp = rate // 50, None  # clocks of codecs differ
+
     def _paused(self, packet: rtp.RtpPacket) -> list[AudioFrame]:
         """Comfort noise (RFC 3389): until here nobody spoke. The line is there, and its time goes on."""
         self._pauses += DTX_PAUSES
@@ -257,7 +273,7 @@ class RtpReceiver:
     def _silence(self, ticks: int) -> list[AudioFrame]:
         """A jump of the timestamp without a missing number: the sender was silent (DTX), nothing was lost."""
         samples = ticks * self._decoder.rate // self._decoder.clock
-        if ticks >= 1 << 31 or samples > 3600 * self._decoder.rate:
+        if ticks >= 1 << 31 or samples > 3600 * self._decoder.rate or samples < JITTER_S * self._decoder.rate:
             return []  # backwards, or an hour: the sender set its clock anew
         return self._zeros(min(samples, int(MAX_GAP_S * self._decoder.rate)), samples, lost=False)
 

@@ -43,6 +43,9 @@ class CallRequest(Struct, frozen=True, forbid_unknown_fields=True):
     queue: Name | None = None
     metadata: Annotated[dict[Name, Annotated[str, Meta(max_length=256)]], Meta(max_length=MAX_METADATA)] = {}
     source: Annotated[str, Meta(max_length=64, description="ip or ip:port the RTP will come from")] | None = None
+    listen_only: Annotated[
+        bool, Meta(description="the sender plays nothing to the caller, as a media fork: the operator speaks every question")
+    ] = False
 
     def public(self) -> dict[str, str]:
         """Metadata without personal data."""

@@ -16,6 +16,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import aioice.ice
@@ -73,7 +74,9 @@ class Tap:
         now = time.monotonic()
         spec = self._codecs.get(packet.payload_type)
         if self.receiver is None and spec is not None:
-            self.receiver = RtpReceiver(make_decoder(spec), packet.payload_type, wait_s=self._wait_s)
+            # Every codec of our answer may be sent at any time, without a word (RFC 3264 section 6.1).
+            others = {number: partial(make_decoder, each) for number, each in self._codecs.items()}
+            self.receiver = RtpReceiver(make_decoder(spec), packet.payload_type, wait_s=self._wait_s, others=others)
         if self.receiver is not None:
             # aiortc keeps the payload without its codec's framing in `_data`.
             parsed = RtpPacket(

@@ -18,7 +18,7 @@ Samples = NDArray[np.int16]
 
 
 class AudioFrame(NamedTuple):
-    """One packet's worth of one leg's sound, usually 20 ms, always a whole number of 10 ms blocks; a hole is one frame, too."""
+    """One packet's worth of one leg's sound, usually 20 ms; a hole is one frame, too."""
 
     samples: Samples  # mono int16, shape [n]
     rate: int  # Hz: 8000, 16000, 24000, 32000 or 48000

@@ -100,6 +100,7 @@ class Call:
         self._events: list[Event] = []
         self._reason = ""  # why the state is unknown
         self._failure = ""  # of the engine, until scores come again: missing audio may hide it meanwhile
+        self._rest = b""  # of the sound before, less than the shortest block that the detector takes
         self._audio_samples = self._lost_samples = 0
         self._next = (config.rate, 0, False)  # of the frame before: its rate, where it ended, whether it was lost
         self._speech_samples = 0
@@ -128,7 +129,7 @@ class Call:
         self._audio_samples += size
         if frame.lost:
             self._lost_samples += size
-            speech_s = 0.0
+            speech_s, self._rest = 0.0, b""
         else:
             self._heard = now
             if self._reason == "no-audio":
@@ -288,15 +289,17 @@ class Call:
 
     def _speech_seconds(self, samples: Samples, size: int) -> float:
         rate, block = self._config.rate, self._block
-        if size == block:  # the common packet
+        if size == block and not self._rest:  # the common packet
             if not self._vad(samples.tobytes(), rate):
                 return 0.0
             self._speech_samples += block
             return self._block_s
-        speech, octets = 0, samples.tobytes()
-        for start in range(0, size - size % (block // 2), block):
-            part = octets[2 * start : 2 * min(start + block, size - size % (block // 2))]
+        speech, octets = 0, self._rest + samples.tobytes()
+        whole = len(octets) - len(octets) % block  # block is that of 20 ms in samples, of 10 ms in bytes
+        for start in range(0, whole, 2 * block):
+            part = octets[start : min(start + 2 * block, whole)]
             speech += len(part) // 2 if self._vad(part, rate) else 0
+        self._rest = octets[whole:]
         self._speech_samples += speech
         return speech / rate
 

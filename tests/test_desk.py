@@ -281,3 +281,13 @@ async def test_a_challenge_that_there_is_not_is_no_question_of_time_and_gets_nob
     examined.examine("x", "caller", ExaminationRequest("ask", challenge="whisper"))
     assert (session.heard, pressed) == (True, ["whisper"])
     examined.end(examined._calls["x"], "test")
+
+
+@pytest.mark.parametrize("listen_only", [False, True])
+async def test_who_only_sends_us_a_copy_is_played_nothing(desk: Desk, listen_only: bool) -> None:
+    await desk.open_call(CallRequest(call_id="x", listen_only=listen_only))
+    call = desk._calls["x"]
+    player = desk._player_of(call, call.legs["caller"])
+    assert player is not None
+    assert (player() is None) is listen_only
+    await desk.close_call("x")

@@ -158,3 +158,72 @@ def test_a_prompt_that_breaks_off_was_not_heard_either() -> None:
     desk.hear(20, 2.0)
     assert (desk.record["state"], desk.record["reasons"]) == ("asked", ["prompt-failed"])
     assert player.left_s > 0
+
+
+class Shy(Player):
+    """Plays once somebody listens."""
+
+    heard = False
+
+    def play(self, samples: np.ndarray, rate: int, now: float) -> float:
+        if not self.heard:
+            raise ValueError("no source yet")
+        return super().play(samples, rate, now)
+
+
+def test_a_first_question_that_nobody_heard_freezes_nothing_of_how_the_caller_sounded_before() -> None:
+    player = Shy()
+    judge = Judge(Judgement(None, None, None, None))
+    desk = Desk(judge, player=player)
+    desk.hear(2000, 1.0)
+    desk.suspect()
+    assert desk.record["state"] == "proposed", "the question could not be played"
+    desk.hear(2000, 8.0)
+    player.heard = True
+    desk.examiner.press(desk.session, desk.now, "ask", challenge="sing")
+    desk.examiner._thread.submit(lambda: None).result()
+    assert [len(samples) / 8000 for samples in judge.measured][-1] == pytest.approx(8.0, abs=0.2)
+    desk.examiner.forget(desk.session, desk.now)
+    assert desk.outcomes[0]["asked"] == ["sing"]
+
+
+def test_a_question_that_nobody_heard_may_be_drawn_again() -> None:
+    player = Shy()
+    desk = Desk(Judge(Judgement(None, None, None, None)), player=player, pool=("sing", "whisper"))
+    desk.suspect()
+    player.heard = True
+    desk.examiner.press(desk.session, desk.now, "ask")
+    first = desk.record["challenge"]
+    desk.examiner.press(desk.session, desk.now, "skip")
+    assert {first, desk.record["challenge"]} == {"sing", "whisper"}
+    assert desk.record["state"] == "asked"
+
+
+def test_a_prompt_that_failed_once_is_not_said_to_fail_when_it_is_played() -> None:
+    player = Shy()
+    desk = Desk(Judge(Judgement(None, None, None, None)), mode="operator", player=player)
+    assert desk.examiner.press(desk.session, desk.now, "ask")["reasons"] == ["prompt-failed"]
+    player.heard = True
+    again = desk.examiner.press(desk.session, desk.now, "repeat")
+    assert (again["spoken_by"], again["reasons"]) == ("engine", [])
+
+
+@pytest.mark.parametrize("mode", ["operator", "automatic"])
+def test_where_no_task_of_the_pool_suits_the_line_an_operator_may_still_ask_any(mode: str) -> None:
+    desk = Desk(Judge(Judgement(None, None, None, None)), mode=mode, player=Player(), pool=("cough-whistle", "clap"))
+    desk.suspect()
+    desk.suspect()
+    assert (desk.record["state"], desk.record["by"]) == ("idle", "policy")
+    with pytest.raises(ValueError, match="say which challenge to ask"):
+        desk.examiner.press(desk.session, desk.now, "ask")
+    assert desk.record["state"] == "idle"
+    assert desk.examiner.press(desk.session, desk.now, "ask", challenge="foreign-words")["state"] == "asked"
+
+
+def test_after_the_last_of_the_pool_an_operator_may_still_ask() -> None:
+    desk = Desk(Judge(Judgement(None, None, None, None)), mode="automatic", player=Player(), pool=("whisper",))
+    desk.suspect()
+    assert desk.record["challenge"] == "whisper"
+    desk.examiner.press(desk.session, desk.now, "skip")
+    assert desk.record["state"] == "skipped"
+    assert desk.examiner.press(desk.session, desk.now, "ask", challenge="sing")["state"] == "asked"

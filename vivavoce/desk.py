@@ -121,7 +121,8 @@ class Desk:
                     gather=self._config.chunk_samples,
                 )  # fmt: skip
                 leg.endpoint = await open_endpoint(
-                    self._ports, receiver, leg.session.on_frame, declared=declared, waiting=self._waiting, codec=codec
+                    self._ports, receiver, leg.session.on_frame, declared=declared, waiting=self._waiting,
+                    codec=None if request.listen_only else codec,
                 )
                 leg.session.on_heard = leg.endpoint.listen
             if self._calls.get(call.call_id) is not call:

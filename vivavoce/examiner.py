@@ -256,7 +256,7 @@ class Examiner:
             expected = isinstance(error, ValueError | OSError)
             call_id = watch.session.call.info.call_id
             log.warning("prompt not played", call_id=call_id, error=str(error)[:200], exc_info=not expected)
-            watch.examination.prompt_failed(now)
+            _not_played(watch, now)
             self._act(watch, now)
         else:
             watch.examination.prompt_started(until, prompt, now)
@@ -312,11 +312,24 @@ def _on_time(watch: Watch, now: float) -> None:
     if watch.examination.stage is not Stage.ASKED or player is None or (not player.playing and player.left_s <= 0):
         watch.examination.handle_timer(now)
     elif not player.playing:  # it broke off
-        watch.examination.prompt_failed(now)
+        _not_played(watch, now)
     elif player.left_s < watch.left_s:
         watch.left_s, watch.moved = player.left_s, now
     elif now - watch.moved >= STALL_S:
-        watch.examination.prompt_failed(now)
+        _not_played(watch, now)
+
+
+def _not_played(watch: Watch, now: float) -> None:
+    """The operator is to speak the question, or nobody has heard it: then it may be asked later, and nothing has begun."""
+    question = watch.examination.question
+    watch.examination.prompt_failed(now)
+    if question is None or watch.examination.stage is Stage.ASKED:
+        return
+    for names in (watch.drawn, watch.asked):
+        if question.challenge.key in names:
+            names.remove(question.challenge.key)
+    if not watch.examination.attempt:
+        watch.known = watch.before = None
 
 
 def _proposed(examination: Examination) -> str:

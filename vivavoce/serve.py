@@ -130,12 +130,12 @@ async def start(settings: Settings, stack: AsyncExitStack) -> Service:
     redis = await stack.enter_async_context(open_redis(settings.redis.url, state_dir))
     metrics = Metrics()
     publisher = Publisher(
-        redis.url, shard=settings.redis.shard, retention_s=settings.redis.retention_s,
+        redis.service_url, shard=settings.redis.shard, retention_s=settings.redis.retention_s,
         spool_max=settings.redis.spool_max, on_ack=metrics.on_ack,
     )  # fmt: skip
     await publisher.start()
     stack.push_async_callback(publisher.aclose)
-    hub = Hub(redis.url, [stream_name(settings.redis.shard)])
+    hub = Hub(redis.service_url, [stream_name(settings.redis.shard)])
     await hub.start()
     stack.push_async_callback(hub.aclose)
     capacity = settings.calls.max
@@ -145,7 +145,7 @@ async def start(settings: Settings, stack: AsyncExitStack) -> Service:
     )  # fmt: skip
     stack.push_async_callback(scorer.aclose)
     config = service_model.call_config(settings, model.info)
-    examiner = await service_examination.start(settings, config, model, redis.url, stack)
+    examiner = await service_examination.start(settings, config, model, redis.service_url, stack)
     desk = Desk(settings, config, scorer, publisher.publish, examiner=examiner)
     desk.start()
     metrics.watch(desk, scorer, publisher, hub)

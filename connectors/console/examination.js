@@ -2,6 +2,7 @@
 import { lastResult, obstacles, secondsLeft, stateOf } from "./exam-state.js";
 import { ACTIONS, CHALLENGES, decisionText, effectText, endText, LANGUAGES, measures, speakerText, stateText } from "./exam-words.js";
 import { h, setAttribute, setText, svg } from "./dom.js";
+import { keep, kept } from "./kept.js";
 import { OverrideForm } from "./override.js";
 import { isSame } from "./state.js";
 import { reasonText, verdictText } from "./words.js";
@@ -30,8 +31,8 @@ export class Examination {
     this.decision = h("p", { class: "sub exam-decision" });
     this.history = h("ol", { class: "exam-history" });
     this.who = h("input", { id: "exam-who", maxlength: 80, autocomplete: "name", spellcheck: "false", placeholder: "optional" });
-    this.who.value = remembered();
-    this.who.addEventListener("change", () => remember(this.who.value.trim()));
+    this.who.value = kept(NAME);
+    this.who.addEventListener("change", () => keep(NAME, this.who.value.trim()));
     this.element = h("section", { class: "exam", "aria-label": "Examination" }, ...this.frame());
   }
 
@@ -169,21 +170,6 @@ export class Examination {
     this.hint = null;
     setText(this.message, text && sentence(text));
   }
-}
-
-// Browsers that keep nothing throw: then the name lasts as long as the page.
-function remembered() {
-  try {
-    return localStorage.getItem(NAME) ?? "";
-  } catch {
-    return "";
-  }
-}
-
-function remember(name) {
-  try {
-    localStorage.setItem(NAME, name);
-  } catch { /* see above */ }
 }
 
 const sentence = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?…]$/.test(text) ? "" : "."}`;

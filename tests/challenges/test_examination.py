@@ -315,10 +315,28 @@ def test_a_call_that_ends_in_mid_answer_names_its_end() -> None:
     assert [s.table["reasons"] for s in caller.steps if isinstance(s, Record)][-2] == ["audio-stopped"]
 
 
-def test_when_nothing_is_left_to_ask_the_examination_is_over() -> None:
+def test_when_nothing_is_left_to_ask_nothing_is_asked_and_nothing_is_over() -> None:
     caller = Caller(keys=())
     caller.suspect()
-    assert caller.states == ["over"]
+    caller.suspect()
+    assert caller.states == []
+    with pytest.raises(ValueError, match="say which challenge to ask"):
+        caller.exam.press(Press.ASK, caller.now)
+    assert caller.exam.stage is Stage.IDLE
+
+
+@pytest.mark.parametrize(("mode", "end"), [("automatic", "over"), ("operator", "skipped")])
+def test_when_the_only_question_was_asked_an_operator_may_name_another(mode: str, end: str) -> None:
+    caller = Caller(ExaminationConfig(mode=mode), keys=("whisper",))
+    caller.suspect()
+    if mode == "operator":
+        caller.exam.press(Press.ASK, caller.now)
+    caller.exam.press(Press.SKIP, caller.now)
+    caller.drain()
+    assert caller.states[-1] == end, "one that runs by itself ends by itself"
+    if mode == "operator":
+        with pytest.raises(ValueError, match="say which challenge to ask"):
+            caller.exam.press(Press.ASK, caller.now)
 
 
 def test_the_table_is_printed_whole_and_every_stage_can_end() -> None:

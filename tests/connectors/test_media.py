@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
+from connectors.codecs import make_decoder, parse_codec
+from connectors.media import RtpReceiver
 from connectors.rtp import RtpPacket
 from engine.audio import AudioFrame
 from tests.connectors.packets import feed, heard, packet, receiver
@@ -201,3 +204,47 @@ def test_comfort_noise_is_sent_by_who_pauses() -> None:
     assert not stream.dtx
     stream.receive_packet(RtpPacket(13, 8, 8 * 160, packet(0).ssrc, b"\x40"), 0.2)
     assert stream.dtx
+
+
+def test_a_sender_may_change_to_any_codec_that_was_agreed_on() -> None:
+    opus, mu = encoded_tone("libopus", 48000), encoded_tone("pcm_mulaw", 8000)
+    others = {number: partial(make_decoder, parse_codec(name)) for number, name in ((111, "opus"), (0, "PCMU"))}
+    stream = RtpReceiver(others[111](), 111, others=others)
+    frames, number = [], 0
+    for payload_type, payloads, clock in ((111, opus[:20], 48000), (0, mu[:20], 8000), (111, opus[20:40], 48000)):
+        for payload in payloads:
+            frames += stream.receive_packet(RtpPacket(payload_type, number, number * clock // 50, 7, payload), number / 50)
+            number += 1
+    assert [(f.rate, len(f.samples)) for f in frames] == [(48000, 960)] * 20 + [(8000, 160)] * 20 + [(48000, 960)] * 20
+    assert [f.timestamp / f.rate for f in frames] == pytest.approx([n / 50 for n in range(60)])
+    assert (stream.stats.received, stream.stats.foreign, stream.dtx) == (60, 0, False)
+
+
+def test_packets_of_the_codec_from_before_that_come_late_stay_in_their_place() -> None:
+    others = {number: partial(make_decoder, parse_codec(name)) for number, name in ((0, "PCMU"), (8, "PCMA"))}
+    stream, frames = RtpReceiver(others[0](), 0, others=others), []
+    for number, payload_type in ((0, 0), (1, 0), (3, 8), (2, 0), (4, 8), (5, 8)):
+        frames += stream.receive_packet(packet(number, payload_type=payload_type), number / 50)
+    assert [(f.timestamp, f.lost) for f in frames] == [(160 * n, False) for n in range(6)]
+    assert stream.stats.undecodable == 0
+
+
+def test_an_encoder_that_changes_its_rate_does_not_pause() -> None:
+    """FFmpeg gives 936 samples of the first packet of a narrower band, and 984 of the first that is wider again."""
+    stream, frames, at = receiver("L16/48000"), [], 0
+    for number in range(60):
+        size = {10: 936, 20: 984}.get(number % 30, 960)
+        frames += stream.receive_packet(RtpPacket(96, number, at, 7, bytes(2 * size)), number / 50)
+        at += 960
+    assert sum(len(f.samples) for f in frames) == 60 * 960
+    assert len(frames) == 60
+    assert (stream.position_s, stream.dtx) == (60 / 50, False)
+
+
+@pytest.mark.parametrize("codec", ["PCMU", "G722", "opus", "L16/16000"])
+def test_a_packet_of_nothing_is_neither_sound_nor_loss(codec: str) -> None:
+    stream = receiver(codec)
+    kind = parse_codec(codec).payload_type
+    assert stream.receive_packet(RtpPacket(kind, 0, 0, 7, b""), 0.0) == []
+    assert stream.receive_packet(RtpPacket(kind, 1, 160, 7, b""), 0.02) == []
+    assert (stream.stats.received, stream.stats.undecodable, stream.position_s) == (2, 0, 0.0)

@@ -344,3 +344,20 @@ def test_evidence_of_an_answer_brings_no_tag_back_while_the_audio_is_gone() -> N
     assert player.call.state is Verdict.UNKNOWN, "an operator's word waits too: the next tick would take it back"
     player.frames(10)
     assert player.call.state is Verdict.DEEPFAKE_LIKELY
+
+
+@pytest.mark.parametrize(("rate", "milliseconds"), [(8000, 5), (8000, 15), (16000, 5), (16000, 2.5), (48000, 2.5), (8000, 20)])
+def test_speech_is_heard_whatever_the_length_of_packets(rate: int, milliseconds: float) -> None:
+    player, size = Player(), round(rate * milliseconds / 1000)
+    tone = (3000 * np.sin(np.arange(rate) * 2 * np.pi * 300 / rate)).astype(np.int16)
+    for at in range(0, rate - size + 1, size):
+        player.now += milliseconds / 1000
+        player.call.receive_frame(AudioFrame(tone[at : at + size], rate, at), player.now)
+    assert player.call.net_speech_s == pytest.approx(player.call.audio_s, abs=0.011)
+
+
+def test_what_was_lost_between_two_pieces_does_not_join_them() -> None:
+    player = Player()
+    for at in range(0, 4000, 40):  # 5 ms, then 5 ms lost
+        player.call.receive_frame(AudioFrame(SPEECH[:40], 8000, at, lost=bool(at // 40 % 2)), player.now)
+    assert player.call.net_speech_s == 0.0

@@ -20,7 +20,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError
 
 from engine.errors import ConfigError, StreamError
-from engine.redis_server import _Server, _wait_port, find_server, open_redis, server_version
+from engine.redis_server import _Server, find_server, open_redis, server_version
 from engine.streams import Publisher
 from tests.engine.tags import make_tag
 
@@ -88,11 +88,29 @@ async def run_of(url: str) -> int:
             await client.aclose()
 
 
-async def test_whoever_else_answers_on_the_port_is_not_our_child() -> None:
-    async with await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0) as stranger:
-        child = await asyncio.create_subprocess_exec("sh", "-c", "sleep 0.02; exit 1")
-        with pytest.raises(StreamError, match="ended at once with status 1"):
-            await _wait_port(child, stranger.sockets[0].getsockname()[1], "redis-server")
+@pytest.mark.peer
+async def test_whoever_takes_its_port_while_it_is_away_is_told_no_password(tmp_path: Path) -> None:
+    heard = bytearray()
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.extend(await reader.read(100))
+        writer.close()
+
+    async with open_redis("", tmp_path) as info, asyncio.timeout(30):
+        publisher = Publisher(info.service_url)
+        await publisher.start()
+        os.kill(await run_of(info.url), signal.SIGKILL)
+        port = int(info.url.rpartition(":")[2].split("/")[0])
+        while _listening(port):
+            await asyncio.sleep(0.01)
+        async with await asyncio.start_server(listen, "127.0.0.1", port):
+            publisher.publish(make_tag(), 0.0)
+            await asyncio.sleep(2.5)  # it is started again after one second, and cannot have its port
+            assert publisher.stats.acked == 0
+        while publisher.stats.acked < 1:
+            await asyncio.sleep(0.02)
+        await publisher.aclose()
+    assert not heard
 
 
 async def test_a_child_that_cannot_be_started_is_tried_again_less_and_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,7 +122,7 @@ async def test_a_child_that_cannot_be_started_is_tried_again_less_and_less_often
             raise asyncio.CancelledError
 
     ended = await asyncio.create_subprocess_exec("true")
-    server = _Server(["no such binary"], 1, "", "redis-server")
+    server = _Server(["no such binary"], Path("/nowhere"), "", "redis-server")
     server._process = ended
     monkeypatch.setattr("engine.redis_server.asyncio.sleep", rest)
     monkeypatch.setattr(server, "start", AsyncMock(side_effect=RuntimeError("of any kind")))

@@ -106,6 +106,25 @@ async def test_a_restarted_service_goes_on_above_the_old_ids(real_redis: RealRed
     assert [key for key, _ in await entries(real_redis)] == ["2000000-0", "2000000-1"]
 
 
+async def test_what_was_published_before_redis_was_met_is_told_though_its_stream_is_ahead(real_redis: RealRedis) -> None:
+    client = aioredis.from_url(real_redis.url)
+    await client.xadd(stream_name(0), {"data": "{}"}, id="5000000-7")  # of a run whose clock was ahead
+    await client.aclose()
+    await real_redis.kill()
+    publisher = Publisher(real_redis.url, wall_clock=lambda: 2000.0)
+    await publisher.start()
+    for seq in range(3):
+        publisher.publish(make_tag(seq), 0.0)
+    await real_redis.start()
+    await settled(publisher)
+    publisher.publish(make_tag(3), 0.0)
+    await publisher.aclose()
+    told = (await entries(real_redis))[1:]
+    assert [(key, data["seq"]) for key, data in told] == [(f"5000000-{8 + seq}", seq) for seq in range(4)]
+    assert all(key == data["event_id"] and data["wall_time"] == 2000.0 for key, data in told)
+    assert (publisher.stats.acked, publisher.stats.refused_duplicates) == (4, 0)
+
+
 async def test_killed_and_restarted_redis_loses_and_repeats_nothing(real_redis: RealRedis) -> None:
     publisher = Publisher(real_redis.url)
     await publisher.start()
@@ -258,6 +277,23 @@ async def test_old_records_are_trimmed(real_redis: RealRedis) -> None:
     keys = [key for key, _ in await entries(real_redis)]
     assert len(keys) < 600  # 60 s of records, loosely: Redis trims by whole nodes of 100
     assert keys[-1] == "2999000-0"
+
+
+@pytest.mark.parametrize("leap", [0.0, 86400.0, -86400.0])
+async def test_old_records_are_trimmed_though_the_wall_clock_was_wrong_for_a_while(real_redis: RealRedis, leap: float) -> None:
+    now, wall = 0.0, 1_000_000.0
+    publisher = Publisher(real_redis.url, retention_s=60, wall_clock=lambda: wall, clock=lambda: now)
+    await publisher.start()
+    for seq in range(3000):  # fifteen minutes of them, one of which the clock is wrong in
+        now += 0.3
+        wall = 1_000_000.0 + now + (leap if 1000 < seq < 1200 else 0.0)
+        publisher.publish(make_tag(seq), now)
+        if seq % 50 == 0:
+            await asyncio.sleep(0.01)
+    await publisher.aclose()
+    seqs = [data["seq"] for _, data in await entries(real_redis)]
+    assert seqs == list(range(seqs[0], 3000))
+    assert 200 <= len(seqs) < 500  # a minute is 200 of them; Redis trims by whole nodes of 100
 
 
 async def test_a_redis_without_memory_now_and_then_loses_no_record(real_redis: RealRedis) -> None:

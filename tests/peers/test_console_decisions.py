@@ -77,6 +77,20 @@ async def test_what_ends_an_examination_is_confirmed(page: Page, service: Consol
     assert await sent(service) == [{"action": action}]
 
 
+async def test_no_letter_decides_where_letters_are_off(page: Page, service: ConsoleService) -> None:
+    await open_call(page, service, PROPOSED)
+    await page.click("#letters")
+    for key in "apox":
+        await page.press(key)
+    assert await page.eval(f"{FORM}.hidden")
+    assert not await page.eval(f"{EXAM}.includes('press Enter to confirm')")
+    assert not await page.eval("document.querySelector('.exam kbd').checkVisibility()")
+    assert not service.pressed
+    await page.click("#letters")
+    await page.press("o")
+    await page.wait_for(f"!{FORM}.hidden")
+
+
 # not now
 
 

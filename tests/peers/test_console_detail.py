@@ -8,7 +8,7 @@ import pytest
 
 from engine.events import REASONS
 from tests.peers.chromium import Browser, Page
-from tests.peers.console_page import FOCUSED, ROWS, open_console, show_calls, text
+from tests.peers.console_page import FOCUSED, LIVE, ROWS, open_console, show_calls, text
 from tests.peers.console_service import ConsoleService
 
 pytestmark = [pytest.mark.peer, pytest.mark.asyncio(loop_scope="module")]
@@ -25,6 +25,35 @@ async def test_keyboard_moves_opens_and_closes(page: Page, service: ConsoleServi
     await page.press("Escape")
     await page.wait_for("document.querySelector('#detail').hidden")
     assert await page.eval(FOCUSED) == "a"
+
+
+async def test_letters_can_be_switched_off_and_stay_off(page: Page, service: ConsoleService) -> None:
+    shown = "[...document.querySelectorAll('.keys kbd, .tools kbd')].filter(kbd => kbd.checkVisibility())"
+    hints = f"{shown}.map(kbd => kbd.innerText).join('')"
+    await show_calls(page, service, a="deepfake-likely", b="uncertain")
+    assert set("jk/canso") < set(await page.eval(hints))
+    await page.click("#letters")
+    for again in (False, True):
+        if again:
+            await page.eval("window.before = true")
+            await page.send("Page.reload")
+            await page.wait_for(f"!window.before && document.readyState === 'complete' && {LIVE}")
+            await show_calls(page, service, a="deepfake-likely", b="uncertain")
+        await page.eval("document.activeElement.blur()")
+        for key in "j/c":
+            await page.press(key)
+        assert await page.eval(FOCUSED) == ""
+        assert await page.eval(hints) == "↑↓EnterEsc"
+        assert await page.eval("document.querySelector('#intake').hidden")
+        await page.press("ArrowDown")
+        assert await page.eval(FOCUSED) == "a"
+        await page.press("Enter")
+        await page.wait_for("!document.querySelector('#detail').hidden")
+        await page.press("Escape")
+        await page.wait_for("document.querySelector('#detail').hidden")
+    await page.click("#letters")
+    await page.press("j")
+    assert await page.eval(FOCUSED) in ("a", "b"), "and on again"
 
 
 async def test_open_detail_follows_the_keyboard(page: Page, service: ConsoleService) -> None:
