@@ -232,8 +232,8 @@ class Examination:
         """Draw a question, of another family than the last; ask or propose it.
 
         After the first, one whose answer tells whose voice it is: a converter may be switched off for the task. Where nothing
-        is left an examination that runs by itself is over, if it has begun; else all stays as it is, which an operator who
-        asked is told, because whatever is named can still be asked.
+        is left an examination that has begun and runs by itself is over; else all stays as it is, since whatever an operator
+        names can still be asked.
         """
         family = self.question.challenge.family if self.question and challenge is None else None
         question = self._draw(challenge, family, self.attempt > 0 and not self._recognised, now)
@@ -241,7 +241,7 @@ class Examination:
             self._nothing_left = True
             if by != "policy":
                 raise ValueError("nothing else suits this line: say which challenge to ask")
-            if self._config.mode == "automatic" and self.stage is not Stage.IDLE:
+            if self._by == "policy" and self.stage is not Stage.IDLE:
                 self._over()
             return
         self._by, self._who, self._why = by, who, why

@@ -61,8 +61,11 @@ class Recording:
         return self._streams[leg]
 
 
-def open_recording(path: Path, channels: Literal["mix", "split"] = "mix") -> Recording:
-    """Open an audio file; "split" makes a stereo one two legs. AudioError is a sentence about this file."""
+def open_recording(
+    path: Path, channels: Literal["mix", "split"] = "mix", note: Callable[[str], None] = lambda sentence: None
+) -> Recording:
+    """Open an audio file; "split" makes a stereo one two legs. AudioError is a sentence about this file, as is what goes to
+    `note` where it breaks off."""
     sniff(path)
     try:
         container = _open(path)
@@ -82,7 +85,7 @@ def open_recording(path: Path, channels: Literal["mix", "split"] = "mix") -> Rec
     streams: dict[str, Iterator[AudioFrame]] = {}
     for index, leg in enumerate(legs):
         source = container if index == 0 else _open(path)
-        blocks = _decode(path, source, rate, channel=index if len(legs) > 1 else None)
+        blocks = _decode(path, source, rate, channel=index if len(legs) > 1 else None, note=note if index == 0 else None)
         first = next(blocks, None)
         if first is None:
             raise AudioError(f"{path} holds no audio that can be decoded")
@@ -103,17 +106,21 @@ def _served_rate(rate: int) -> int:
 
 
 def _decode(
-    path: Path, container: av.container.InputContainer, rate: int, channel: int | None
+    path: Path, container: av.container.InputContainer, rate: int, channel: int | None, note: Callable[[str], None] | None
 ) -> Iterator[Samples]:
     """Decoded blocks at `rate`, mixed to mono or one channel of two. A file that breaks off gives what is there."""
     layout = "mono" if channel is None else "stereo"
     resampler = av.AudioResampler(format="s16", layout=layout, rate=rate)
+    heard = False
     with container:
         try:
             for frame in container.decode(audio=0):
                 for part in resampler.resample(frame):
+                    heard = True
                     yield _samples(part, channel)
-        except (av.FFmpegError, ValueError):
+        except (av.FFmpegError, ValueError) as error:
+            if heard and note is not None:
+                note(f"{path} cannot be decoded to its end: what is before is heard ({getattr(error, 'strerror', error)})")
             return
         for part in resampler.resample(None):
             yield _samples(part, channel)

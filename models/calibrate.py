@@ -21,7 +21,7 @@ from models.calibration import Calibration
 from models.channel import Channel, apply
 from models.metrics import Trial
 from models.runtime import StreamingModel
-from models.selection import NOISY, TELEPHONE, WIDEBAND
+from models.selection import NOISY, TELEPHONE, WIDEBAND, conditions_with
 
 Samples = NDArray[np.int16]
 FORGET_S = 20.0  # speech seconds after which an old chunk counts 1/e in the running mean
@@ -100,11 +100,10 @@ def _as(recording: Recording, samples: Samples, span: str) -> Recording:
 
 
 def under(condition: str, samples: Samples, index: int, noises: Sequence[Samples]) -> Samples:
-    """`samples` through the line of that name; the noise depends on `index` only."""
+    """`samples` through the line of that name (`conditions_with` says which can be had); the noise depends on `index` only."""
     if condition == WIDEBAND:
         return samples
-    noisy = condition == NOISY and len(noises) > 0
-    noise = index % len(noises) if noisy else -1
+    noise = index % len(noises) if condition == NOISY else -1
     return apply(samples, Channel(law="mu", noise=noise, noise_at=(index * 0.37) % 1, snr_db=15.0), noises, ())
 
 
@@ -157,7 +156,7 @@ def screen(
     level: tuple[float, float] = (SPREAD, WARM_S),
 ) -> list[Scored]:
     """Every recording under every condition, by a level of that spread and warming. What holds no speech is left out."""
-    jobs = [(i, r, c) for c in conditions for i, r in enumerate(recordings)]
+    jobs = [(i, r, c) for c in conditions_with(noises, conditions) for i, r in enumerate(recordings)]
     jobs.sort(key=lambda job: len(job[1].samples))
     out: list[Scored] = []
     for start in tqdm(range(0, len(jobs), rows), desc="screen dev", unit="batch"):

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import zlib
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from models.corpus import RATE, Clip, read_audio, read_speech, resample
-from models.store import AudioStore
+from models.corpus import RATE, Clip, UnreadableError, read_audio, read_speech, resample
+from models.store import AudioStore, Entry, crc_of
 from models.vocoders import RATE as VOCODER_RATE
 from models.vocoders import Vocoder, vocoders
 
@@ -119,17 +119,38 @@ def rounding_step(samples: Samples) -> int:
     return bits & -bits
 
 
-def add_originals(store: AudioStore, clips: list[Clip]) -> None:
-    """Those that the store lacks. ValueError when it holds one of that name from another file."""
-    kept = {entry.source: entry.octets for entry in store.entries if not entry.copy and not entry.coding}
+def add_originals(store: AudioStore, clips: list[Clip], skip: Callable[[UnreadableError], None] | None = None) -> list[Clip]:
+    """Those that the store lacks; returns the clips that it has now. ValueError when it holds one of that name from another
+    file. One that cannot be read is told to `skip`, and raises without it."""
+    kept = {entry.source: entry for entry in store.entries if not entry.copy and not entry.coding}
     for clip in clips:
-        if kept.get(clip.name) and kept[clip.name] != clip.path.stat().st_size:
+        if clip.name in kept and not _is_of(kept[clip.name], clip.path):
             raise ValueError(f"{store} holds another {clip.name} than {clip.path}: give this corpus a cache of its own")
     todo = [clip for clip in clips if (clip.name, clip.generator, "") not in store]
     with store:
         for clip in tqdm(todo, desc="originals", unit="clip", disable=not todo):
-            octets = clip.path.stat().st_size
-            store.add(read_speech(clip.path), octets, **_fields(clip, clip.label, clip.generator))
+            try:
+                speech = read_speech(clip.path)
+            except UnreadableError as error:
+                if skip is None:
+                    raise
+                skip(error)
+                continue
+            file = (clip.path.stat().st_size, crc_of(clip.path))
+            store.add(speech, *file, **_fields(clip, clip.label, clip.generator))
+    return [clip for clip in clips if (clip.name, clip.generator, "") in store]
+
+
+def _is_of(entry: Entry, path: Path) -> bool:
+    """Whether an entry was read from a file as it is now, as far as was noted then."""
+    same = entry.octets in (0, path.stat().st_size)
+    return same and (not entry.crc or entry.crc == crc_of(path))
+
+
+def timed(clips: list[Clip], store: AudioStore) -> list[Clip]:
+    """The clips with the length that the store has of them, where their table tells none."""
+    lengths = {entry.source: entry.length / RATE for entry in store.entries if not entry.copy and not entry.coding}
+    return [c if c.duration_s else replace(c, duration_s=lengths.get(c.name, 0.0)) for c in clips]
 
 
 def add_copies(
@@ -140,12 +161,13 @@ def add_copies(
     paths: Mapping[str, Vocoder] | None = None,
     only: Collection[str] | None = None,
 ) -> None:
-    """Make the copies of `plan` that the store lacks by `paths` (default: vocoders.py's). Paths that are absent are skipped.
+    """Make the copies of `plan` that the store, which holds the originals, lacks by `paths` (default: vocoders.py's). Paths
+    that are absent are skipped.
 
     `only`: make those of these names and of no other, so that a part of the clips is copied as it is in the whole.
     """
     paths = vocoders(weights) if paths is None else paths
-    jobs = [(c, p) for c, p in plan.jobs(clips) if p in paths and (c.name, f"copy:{p}", "") not in store]
+    jobs = [(c, p) for c, p in plan.jobs(timed(clips, store)) if p in paths and (c.name, f"copy:{p}", "") not in store]
     jobs = [(clip, path) for clip, path in jobs if only is None or clip.name in only]
     with store:
         for clip, path in tqdm(jobs, desc="copies", unit="copy", disable=not jobs):

@@ -16,10 +16,9 @@ import numpy as np
 from models import collapse
 from models.corpus import Clip, clip_of
 from models.embeddings import hear
+from models.manifests import Row, read_table
 from models.runtime import OnnxModel
 from models.selection import TELEPHONE
-
-Row = dict[str, str]
 
 
 def read_rows(manifest: Path, split: str = "train") -> tuple[list[Row], list[Clip]]:
@@ -27,19 +26,11 @@ def read_rows(manifest: Path, split: str = "train") -> tuple[list[Row], list[Cli
     if not manifest.is_file():
         raise ValueError(f"manifest {manifest} does not exist")
     rows, clips = [], []
-    with manifest.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        if missing := {"path", "label"} - set(reader.fieldnames or ()):
-            raise ValueError(f"{manifest}: the column {sorted(missing)[0]!r} is missing")
-        for row in reader:
-            where = f"{manifest}, line {reader.line_num}"
-            if more := len(row.get(None, ())):  # where the reader puts what is too much
-                known = len(reader.fieldnames or ())
-                raise ValueError(f"{where}: {known + more} columns instead of {known}")
-            clip = clip_of(row, manifest.parent, where)
-            if clip.split in ("", split):
-                rows.append(row)
-                clips.append(clip)
+    for row, where in read_table(manifest)[1]:
+        clip = clip_of(row, manifest.parent, where)
+        if clip.split in ("", split):
+            rows.append(row)
+            clips.append(clip)
     if not rows:
         raise ValueError(f'{manifest} has no rows of split "{split}"')
     return rows, clips

@@ -8,7 +8,6 @@ to train on: that is dataset.py.
 
 from __future__ import annotations
 
-import csv
 import fractions
 import os
 from collections import Counter
@@ -22,11 +21,18 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from models.manifests import read_table
+
 RATE = 8000  # Hz, the rate the detector hears
 SPLITS = ("train", "dev", "eval")
 LABELS = ("bonafide", "spoof")
+SEEN = {"": False} | dict.fromkeys(("no", "false", "0"), False) | dict.fromkeys(("yes", "true", "1"), True)
 # What is opened as audio. FFmpeg knows playlists too, and a data set of somebody else's must not name files to be read.
 CONTAINERS = "wav,w64,aiff,au,caf,nist,flac,ogg,mp3,aac,mov,mp4,m4a,3gp,matroska,webm,amr,amrnb,amrwb,gsm,wv,g722,asf,avi"
+
+
+class UnreadableError(ValueError):
+    """A file that gives no audio, or none to its end."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +78,7 @@ def read_manifest(manifest: Path, splits: Iterable[str] = SPLITS, *, root: Path 
     if unknown := wanted - set(SPLITS):
         raise ValueError(f"unknown split {sorted(unknown)}; known: {', '.join(SPLITS)}")
     folder = root or manifest.parent
-    with manifest.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        missing = {"path", "label"} - set(reader.fieldnames or ())
-        if missing:
-            raise ValueError(f"{manifest}: the column {sorted(missing)[0]!r} is missing")
-        clips = [clip_of(row, folder, f"{manifest}, line {reader.line_num}") for row in reader]
+    clips = [clip_of(row, folder, where) for row, where in read_table(manifest)[1]]
     return [clip for clip in _told_apart(clips, folder) if not clip.split or clip.split in wanted]
 
 
@@ -108,13 +109,15 @@ def clip_of(row: Mapping[str, str | None], folder: Path, where: str) -> Clip:
         raise ValueError(f"{where}: unknown split {split!r}")
     if not text("path"):
         raise ValueError(f"{where}: empty path")
+    if text("seen").lower() not in SEEN:
+        raise ValueError(f"{where}: seen {text('seen')!r} is neither 'yes' nor 'no'")
     return Clip(
         path=folder / text("path"),
         label=label,
         split=split,
         generator=text("generator"),
         family=text("generator_family"),
-        seen=text("seen") == "yes",
+        seen=SEEN[text("seen").lower()],
         speaker=text("speaker"),
         repo=text("repo"),
         language=text("language"),
@@ -145,38 +148,38 @@ def _open(path: Path) -> Any:
 
 
 def read_audio(path: Path) -> tuple[NDArray[np.int16], int]:
-    """First channel of an audio file as int16 [n], and its rate in Hz. ValueError when it cannot be decoded."""
+    """First channel of an audio file as int16 [n], and its rate in Hz. UnreadableError when it cannot be decoded."""
     try:
         with _open(path) as container:
             if not container.streams.audio:
-                raise ValueError(f"{path}: no audio in it")
+                raise UnreadableError(f"{path}: no audio in it")
             stream = container.streams.audio[0]
             resampler = av.AudioResampler(format="s16", layout="mono")
             blocks = [out.to_ndarray()[0] for frame in container.decode(stream) for out in resampler.resample(frame)]
             blocks += [out.to_ndarray()[0] for out in resampler.resample(None)]
             rate = int(stream.rate)
     except (av.FFmpegError, OSError) as error:
-        raise ValueError(f"{path}: cannot be read as audio ({error})") from error
+        raise UnreadableError(f"{path}: cannot be read as audio ({error})") from error
     if not blocks:
-        raise ValueError(f"{path}: no samples in it")
+        raise UnreadableError(f"{path}: no samples in it")
     return np.concatenate(blocks).astype(np.int16, copy=False), rate
 
 
 def read_duration(path: Path) -> float:
-    """Seconds of audio by the file's header, nothing decoded. ValueError when there is no audio or no length in it."""
+    """Seconds of audio by the file's header, nothing decoded. UnreadableError when there is no audio or no length in it."""
     try:
         with _open(path) as container:
             if not container.streams.audio:
-                raise ValueError(f"{path}: no audio in it")
+                raise UnreadableError(f"{path}: no audio in it")
             stream = container.streams.audio[0]
             if stream.duration is not None and stream.time_base is not None:
                 seconds = float(stream.duration * stream.time_base)
             else:
                 seconds = (container.duration or 0) / av.time_base
     except (av.FFmpegError, OSError) as error:
-        raise ValueError(f"{path}: cannot be read as audio ({error})") from error
+        raise UnreadableError(f"{path}: cannot be read as audio ({error})") from error
     if seconds <= 0:
-        raise ValueError(f"{path}: its header names no length")
+        raise UnreadableError(f"{path}: its header names no length")
     return seconds
 
 

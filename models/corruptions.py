@@ -117,7 +117,8 @@ def grid(noises: Sequence[Samples]) -> list[Cell]:
         noisy = partial(background, noises=noises)
         cells += [Cell("Li et al.", "background noise", f"{db} dB", partial(noisy, snr_db=db)) for db in (40, 30, 20, 10, 5)]
         cells.append(Cell("telephone", "noise", "15 dB", partial(noisy, snr_db=15)))
-    cells += [Cell("Li et al.", "smoothing", f"{n}", partial(smoothing, window=n)) for n in (2, 4, 6, 8)]
+    half = (3, 5, 7, 9, 11, 13)  # of the windows at 16 kHz
+    cells += [Cell("Li et al.", "smoothing", f"{n}", partial(smoothing, window=n)) for n in half]
     cells += [Cell("Li et al.", "echo", f"{g}", partial(echo, gain=g)) for g in (0.1, 0.3, 0.5, 0.7, 0.9)]
     for kind, name in (("highpass", "high-pass"), ("lowpass", "low-pass")):
         cells += [
@@ -126,7 +127,7 @@ def grid(noises: Sequence[Samples]) -> list[Cell]:
         ]
     cells += [Cell("Li et al.", "pitch", f"{n:+g}", partial(pitch, semitones=n)) for n in (-2, -1, -0.5, 0.5, 1, 2)]
     cells += [Cell("Li et al.", "stretch", f"{r}", partial(stretched, rate=r)) for r in (0.7, 0.9, 1.1, 1.3, 1.5)]
-    cells += [Cell("Li et al.", "quantisation", f"2^{n}", partial(quantised, levels=2**n)) for n in (10, 8, 6, 4)]
+    cells += [Cell("Li et al.", "quantisation", f"2^{n}", partial(quantised, levels=2**n)) for n in (10, 8, 6, 4, 2)]
     return cells + _telephone()
 
 

@@ -7,7 +7,8 @@ one generator, so a seed fixes the whole run.
 
 from __future__ import annotations
 
-import csv
+import hashlib
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,7 +21,10 @@ from scipy.signal import resample_poly
 
 from models.channel import ChannelConfig, apply, draw
 from models.corpus import RATE, read_speech
+from models.manifests import read_table
 from models.store import AudioStore, Entry
+
+log = logging.getLogger(__name__)
 
 Samples = NDArray[np.int16]
 FRAME = 320  # samples per model frame, 40 ms
@@ -108,6 +112,14 @@ class Sampler:
         copied = [e for e in people if e.source in self._copies]
         self._copied = Groups(((e.repo, e.speaker or e.source, e) for e in copied), flat)
         self._shared = _shared_repositories(people, fakes)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the clips that are trained on: others, or others of the same names, have another. Not of copies: a cache that is
+        shared gains some when other runs need them."""
+        clips = (e for e in self._store.entries if not e.copy and not e.coding)
+        lines = sorted(f"{e.source}\t{e.label}\t{e.length}\t{e.crc}" for e in clips)
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
     def draw(self, rng: np.random.Generator, ease: float = 0.0) -> Batch:
         """The next batch. `ease` from 1 (every channel clean) to 0 (as configured) lets training begin gently."""
@@ -213,9 +225,9 @@ def read_noises(folder: Path, *, hold_out: bool, split: str = "train") -> tuple[
     """
     manifest = folder / "manifest.csv"
     if not manifest.is_file():
+        log.warning("%s does not exist: no noisy lines, and no rooms", manifest)
         return [], []
-    with manifest.open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["split"] == split]
+    rows = [row for row, _ in read_table(manifest, ("path", "split", "kind"))[1] if row["split"] == split]
     noises = [row for row in rows if row["kind"] not in ("rir", "device_ir")]
     rooms = [row for row in rows if row["kind"] == "rir"]
     kept = [row for i, row in enumerate(noises) if split != "train" or (i % 5 == 0) == hold_out]

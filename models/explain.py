@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import collapse
-from models.calibrate import CONDITIONS
 from models.corpus import Clip, read_corpus
 from models.dataset import read_noises
 from models.embeddings import Heard, hear, running
 from models.explain_graph import attach
-from models.runtime import ModelInfo, OnnxModel, load_info, load_model, save_info
+from models.runtime import ModelInfo, OnnxModel, draft_of, load_info, load_model, save_info
+from models.selection import conditions_with
 
 Floats = NDArray[np.float64]
 CLUSTERS = 8  # of fakes: synthesis has no one sound
@@ -100,7 +100,7 @@ def joined(heard: Sequence[Heard], seconds: float) -> list[Heard]:
     groups: dict[tuple[str, ...], list[Heard]] = defaultdict(list)
     for h in heard:
         c = h.clip
-        groups[(h.condition, "p", c.speaker or c.repo) if c.bonafide else (h.condition, c.generator, c.repo)].append(h)
+        groups[(h.condition, "p", c.repo, c.speaker) if c.bonafide else (h.condition, c.generator, c.repo)].append(h)
     calls = []
     for group in groups.values():
         parts: list[Heard] = []
@@ -140,30 +140,34 @@ def fit_weights(
 
     `train`: the clips to fit on instead of the corpus's. ValueError when the file gives no embeddings or a class is missing.
     """
+    unsplit = next((clip.path for clip in read_corpus(corpus) if not clip.split), None)
+    if unsplit is not None:
+        raise ValueError(f"{corpus}: {unsplit} has no split in manifest.csv; fitting needs rows of train and of dev")
     model = load_model(weights)
     known, dev = heard_of(model, corpus, "train", train), heard_of(model, corpus, "dev")
     fitted = fit(known, model.info.calibration.boundary, clusters)
-    attach(weights, fitted.real, fitted.fake, fitted.clusters, fitted.scale, fitted.boundary)
-    info = load_info(weights.with_suffix(".json"))
-    limits = limits_from(fitted, dev, info)
+    limits = limits_from(fitted, dev, model.info)
     found = summary(fitted, dev, limits)
-    save_info(
-        replace(
-            info,
-            unfamiliar=limits["unfamiliar"],
-            doubt_human=limits["doubt_human"],
-            doubt_fake=limits["doubt_fake"],
-            provenance={**info.provenance, "explanation": found},
-        ),
-        weights.with_suffix(".json"),
-    )
+    with draft_of(weights) as draft:
+        attach(draft, fitted.real, fitted.fake, fitted.clusters, fitted.scale, fitted.boundary)
+        info = load_info(draft.with_suffix(".json"))
+        save_info(
+            replace(
+                info,
+                unfamiliar=limits["unfamiliar"],
+                doubt_human=limits["doubt_human"],
+                doubt_fake=limits["doubt_fake"],
+                provenance={**info.provenance, "explanation": found},
+            ),
+            draft.with_suffix(".json"),
+        )
     return found
 
 
 def heard_of(model: OnnxModel, corpus: Path, split: str, clips: Sequence[Clip] | None = None) -> list[Heard]:
     """A split (or some clips) under wideband, G.711 and noisy G.711; dev has the noises kept out of training."""
     noises, _ = read_noises(corpus / "noise", hold_out=split == "dev", split="train" if split == "dev" else split)
-    return list(hear(model, read_corpus(corpus, [split]) if clips is None else clips, CONDITIONS, noises))
+    return list(hear(model, read_corpus(corpus, [split]) if clips is None else clips, conditions_with(noises), noises))
 
 
 def summary(fitted: Statistics, dev: Sequence[Heard], limits: Mapping[str, float | None]) -> dict[str, Any]:
@@ -172,6 +176,8 @@ def summary(fitted: Statistics, dev: Sequence[Heard], limits: Mapping[str, float
     limit = limits["unfamiliar"] if limits["unfamiliar"] is not None else float("inf")
     for name, person in (("bona fide", True), ("spoof", False)):
         group = [h for h in dev if h.clip.bonafide == person]
+        if not group:
+            raise ValueError(f"dev has no {name} clip in which somebody speaks")
         found = fitted.explain(np.stack([h.centre for h in group]), np.array([h.score for h in group]))
         passed = [s > limit for h in group if (s := strangeness(fitted, h)) is not None]
         out[name] = {

@@ -25,10 +25,11 @@ import onnx
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from models.calibrate import CONDITIONS, under
+from models.calibrate import under
 from models.corpus import RATE, read_corpus, read_speech
 from models.dataset import read_noises
 from models.runtime import OnnxModel, load_info, load_model, save_info
+from models.selection import conditions_with
 
 Samples = NDArray[np.int16]
 FLOAT_PARTS = ("head/", "explain/", "voice/")  # names of nodes with these in them are left as they are
@@ -98,7 +99,7 @@ def dev_streams(corpus: Path, calls: int, seconds: float, seed: int = 1) -> tupl
     clips, rng = read_corpus(corpus, ["dev"]), np.random.default_rng(seed)
     noises, _ = read_noises(corpus / "noise", hold_out=True)
     queues = [iter(rng.permutation([i for i, c in enumerate(clips) if c.bonafide == person])) for person in (True, False)]
-    length, total = round(seconds * RATE), calls + calls // 2
+    conditions, length, total = conditions_with(noises), round(seconds * RATE), calls + calls // 2
     streams = np.zeros((total, length), np.int16)
     for row in tqdm(range(total), desc="read dev", unit="stream"):
         parts: list[Samples] = []
@@ -107,7 +108,7 @@ def dev_streams(corpus: Path, calls: int, seconds: float, seed: int = 1) -> tupl
             if clip is None:
                 raise ValueError(f"dev of {corpus} has too few clips for {total} streams of {seconds:g} s")
             parts.append(read_speech(clips[clip].path))
-        streams[row] = under(CONDITIONS[row % len(CONDITIONS)], np.concatenate(parts)[:length], row, noises)
+        streams[row] = under(conditions[row % len(conditions)], np.concatenate(parts)[:length], row, noises)
     return streams[:calls], streams[calls:]
 
 

@@ -79,7 +79,8 @@ def further_clips(places: Places, corpus: Sequence[Clip]) -> list[Clip]:
 
 
 def check_classes(places: Places) -> None:
-    """ValueError where train or dev has no people or no fakes: the caches would be filled for hours before it showed."""
+    """ValueError where train or dev has no people or no fakes, or train holds a file of dev or eval: the caches would be
+    filled for hours before it showed."""
     train = train_clips(places)
     parts = {"train": [*train, *further_clips(places, train)], "dev": read_corpus(places.corpus, ["dev"])}
     for split, clips in parts.items():
@@ -87,6 +88,9 @@ def check_classes(places: Places) -> None:
         if missing := [label for label in LABELS if label not in there]:
             where = places.manifest if places.manifest and split == "train" else places.corpus
             raise ValueError(f"{where} has no {missing[0]} clips in {split}; training needs both classes in train and in dev")
+    apart = {clip.path.resolve(): clip.split for clip in read_corpus(places.corpus, ["dev", "eval"])}
+    if known := next((clip.path for clip in parts["train"] if clip.path.resolve() in apart), None):
+        raise ValueError(f"{known} is of {apart[known.resolve()]} too: what is trained on must be nothing that judges it")
 
 
 def prepare(places: Places) -> tuple[AudioStore, AudioStore]:
@@ -143,7 +147,7 @@ def recordings(store: AudioStore, clips: Sequence[Clip]) -> list[Recording]:
 
 def call_keys(clips: Sequence[Clip]) -> list[str]:
     """Which clips may be joined into one call: a person's, or a generator's of one repository."""
-    return [f"p:{c.speaker or c.repo}" if c.bonafide else f"g:{c.generator}:{c.repo}" for c in clips]
+    return [f"p:{c.repo}:{c.speaker}" if c.bonafide else f"g:{c.generator}:{c.repo}" for c in clips]
 
 
 def trials_of(store: AudioStore, clips: Sequence[Clip]) -> list[Recording]:

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -81,6 +84,20 @@ def load_info(path: Path) -> ModelInfo:
         raise ValueError(f"{path} is missing: a model is an .onnx file and the .json of the same name") from None
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"{path} does not describe a model: {error}") from None
+
+
+@contextmanager
+def draft_of(weights: Path) -> Iterator[Path]:
+    """A copy of a model's file, and of what describes it, to be changed: both take the old ones' place when all went well."""
+    with tempfile.TemporaryDirectory(dir=weights.parent) as folder:
+        draft = Path(folder) / weights.name
+        pairs = [(draft.with_suffix(end), weights.with_suffix(end)) for end in (weights.suffix, ".json")]
+        for copy, kept in pairs:
+            shutil.copyfile(kept, copy)
+        yield draft
+        for copy, kept in pairs:
+            shutil.copymode(kept, copy)
+            copy.replace(kept)
 
 
 def save_info(info: ModelInfo, path: Path) -> None:

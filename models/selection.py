@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import isnan
+from math import isnan, nan
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,11 @@ Samples = NDArray[np.int16]
 ScoreFrames = Callable[[Samples], NDArray[np.float32]]  # int16 [B, n] -> views [B, n / 320, 2]
 MIXES = tuple((share, 1 - share) for share in (0.2, 0.35, 0.5, 0.65, 0.8))  # weights of the two views to choose from
 WIDEBAND, TELEPHONE, NOISY = "wideband", "g711", "g711+15dB"
+
+
+def conditions_with(noises: Sequence[Samples], wanted: Sequence[str] = (WIDEBAND, TELEPHONE, NOISY)) -> tuple[str, ...]:
+    """Those of the conditions that can be had: without recordings of noise there are no noisy lines."""
+    return tuple(condition for condition in wanted if condition != NOISY or len(noises))
 
 
 @dataclass(frozen=True)
@@ -53,8 +58,8 @@ class DevFigures:
 
         The last two ask the same question, synthesis and nothing else; few repositories of dev hold both classes.
         """
-        parts = [1 - self.eer[NOISY]]
-        within = [self.within[c] for c in (TELEPHONE, NOISY) if not isnan(self.within[c])]
+        parts = [1 - self.eer.get(NOISY, self.eer[TELEPHONE])]
+        within = [self.within[c] for c in (TELEPHONE, NOISY) if not isnan(self.within.get(c, nan))]
         parts += [float(np.mean(within))] if within else []
         parts += [float(np.mean(list(self.copies.values())))] if self.copies else []
         return float(np.mean(parts))
@@ -77,6 +82,7 @@ class Dev:
     def __init__(self, store: AudioStore, clips: Sequence[Clip], noises: Sequence[Samples], seconds: float = 6.0) -> None:
         known = {clip.name: clip for clip in clips}
         self._seconds = seconds
+        self._conditions = conditions_with(noises, (TELEPHONE, NOISY))
         self.probes = [
             self._probe(entry, known[entry.source], store, noises, i)
             for i, entry in enumerate(e for e in store.entries if not e.coding and e.source in known)
@@ -85,12 +91,9 @@ class Dev:
     def _probe(self, entry: Entry, clip: Clip, store: AudioStore, noises: Sequence[Samples], index: int) -> Probe:
         samples = np.array(store.samples(entry)[: int(self._seconds * RATE)])
         samples = np.pad(samples, (0, -len(samples) % FRAME))
-        noise = index % len(noises) if noises else -1
-        lines = {
-            WIDEBAND: Channel(),
-            TELEPHONE: Channel(law="mu"),
-            NOISY: Channel(law="mu", noise=noise, noise_at=(index * 0.37) % 1, snr_db=15.0),
-        }
+        lines = {WIDEBAND: Channel(), TELEPHONE: Channel(law="mu")}
+        if noises:
+            lines[NOISY] = Channel(law="mu", noise=index % len(noises), noise_at=(index * 0.37) % 1, snr_db=15.0)
         trial = Trial(0.0, entry.label == "bonafide", entry.repo, clip.family, entry.generator, clip.seen)
         wanted = (TELEPHONE,) if entry.copy else tuple(lines)  # copies are looked at in one condition: time
         audio = {name: apply(samples, lines[name], noises, ()) for name in wanted}
@@ -110,9 +113,10 @@ class Dev:
                 out[i] = speech_mean(row[: len(probe.speech)], probe.speech)
         return out
 
-    def judge(self, score_frames: ScoreFrames, conditions: Sequence[str] = (TELEPHONE, NOISY)) -> DevFigures:
-        """Figures with the best blend of MIXES."""
-        found: Mapping[str, NDArray[np.float64]] = {c: self.scores(score_frames, c) for c in conditions}
+    def judge(self, score_frames: ScoreFrames, conditions: Sequence[str] = ()) -> DevFigures:
+        """Figures with the best blend of MIXES, over the telephone and, where there is noise, noisy ones."""
+        wanted = conditions or self._conditions
+        found: Mapping[str, NDArray[np.float64]] = {c: self.scores(score_frames, c) for c in wanted}
         return max((self._figures(found, mix) for mix in MIXES), key=lambda figures: figures.blend)
 
     def _figures(self, found: Mapping[str, NDArray[np.float64]], mix: tuple[float, float]) -> DevFigures:

@@ -300,6 +300,7 @@ class Trainer:
                 "random": self.rng.bit_generator.state,
                 "torch_random": torch.get_rng_state(),
                 "saved": time.time(),
+                "speech": self.sampler.fingerprint,
             },
             partial,
         )
@@ -312,6 +313,7 @@ class Trainer:
             raise ValueError(f"{path} holds a model of another shape; train into an empty folder")
         if other := changed(found["config"], asdict(self.config)):
             raise ValueError(f"{path} was trained with another {other}; train into an empty folder")
+        check_speech(path, found, self.sampler)
         self.model.load_state_dict(found["model"])
         self.averaged.load_state_dict(found["averaged"])
         for optimizer, state in zip(self.optimizers, found["optimizers"], strict=True):
@@ -328,6 +330,12 @@ def dev_line(step: int, loss: float, figures: DevFigures) -> str:
     found["loss"] = found["loss"] if isfinite(loss) else None
     found["within"] = {condition: value if isfinite(value) else None for condition, value in figures.within.items()}
     return json.dumps(found, allow_nan=False) + "\n"
+
+
+def check_speech(path: Path, found: Mapping[str, Any], sampler: Sampler) -> None:
+    """ValueError when a run would go on with, or be taken for one of, other speech than it began with."""
+    if found.get("speech", sampler.fingerprint) != sampler.fingerprint:
+        raise ValueError(f"{path} was trained on other speech; train into an empty folder")
 
 
 def changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

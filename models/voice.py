@@ -23,8 +23,8 @@ from tqdm import tqdm
 from models.calibrate import speech_per_chunk, under
 from models.corpus import Clip, read_corpus, read_speech
 from models.dataset import FRAME, read_noises, speech_frames
-from models.runtime import OnnxModel, load_info, load_model, save_info
-from models.selection import NOISY, TELEPHONE
+from models.runtime import OnnxModel, draft_of, load_info, load_model, save_info
+from models.selection import NOISY, TELEPHONE, conditions_with
 from models.voice_graph import Layers, attach, tapped
 from models.voice_material import CROP, LONG, read_material, spoken, unspoken
 
@@ -93,11 +93,13 @@ def fit_weights(weights: Path, corpus: Path, clips: Sequence[Clip] | None = None
     voices, others = (tap(audio)[:, SKIP:] for audio in (speech, unspoken(material, max(1, count * CROP // LONG), rng)))
     frames = np.concatenate([voices.reshape(-1, voices.shape[2]), others.reshape(-1, others.shape[2])])
     wanted = np.concatenate([voiced[:, SKIP:].ravel(), np.zeros(others.shape[0] * others.shape[1], np.float32)])
-    attach(weights, fit(frames, wanted, seed))
-    found = limit_on_dev(weights, corpus)
-    info = load_info(weights.with_suffix(".json"))
-    info = replace(info, voice=found["limit"], provenance={**info.provenance, "voice": found})
-    save_info(info, weights.with_suffix(".json"))
+    layers = fit(frames, wanted, seed)
+    with draft_of(weights) as draft:
+        attach(draft, layers)
+        found = limit_on_dev(draft, corpus)
+        info = load_info(draft.with_suffix(".json"))
+        info = replace(info, voice=found["limit"], provenance={**info.provenance, "voice": found})
+        save_info(info, draft.with_suffix(".json"))
     return found
 
 
@@ -111,7 +113,7 @@ def limit_on_dev(weights: Path, corpus: Path) -> dict[str, Any]:
     heard: dict[bool, list[float]] = {True: [], False: []}
     for index, clip in enumerate(tqdm(read_corpus(corpus, ["dev"]), desc="voices of dev", unit="clip")):
         clean = read_speech(clip.path)
-        for condition in (TELEPHONE, NOISY):
+        for condition in conditions_with(noises, (TELEPHONE, NOISY)):
             heard[clip.bonafide] += chunks_of_speech(model, under(condition, clean, index, noises), clean)
     limit = round(float(np.quantile(heard[True], LOST)), 3) if heard[True] else None
     kept = [voice for noise in noises for voice in chunks_of_speech(model, noise)]

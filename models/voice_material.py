@@ -6,7 +6,6 @@ is made here: tones as telephones have them, hum, coloured noise, clicks. All of
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from tqdm import tqdm
 from models.channel import ChannelConfig, apply, draw
 from models.corpus import RATE, Clip, read_speech
 from models.dataset import FRAME, cut, read_noises, speech_frames
+from models.manifests import read_table
 
 Samples = NDArray[np.int16]
 Rng = np.random.Generator
@@ -65,8 +65,8 @@ def _activities(folder: Path, names: frozenset[str]) -> list[Samples]:
     manifest = folder / "manifest.csv"
     if not manifest.is_file():
         return []
-    with manifest.open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["split"] == "train" and row["activity"] in names]
+    table = read_table(manifest, ("path", "split", "activity"))[1]
+    rows = [row for row, _ in table if row["split"] == "train" and row["activity"] in names]
     return [read_speech(folder / row["path"]) for row in rows]
 
 

@@ -106,6 +106,8 @@ def test_the_live_bench_loses_nothing_at_a_small_load() -> None:
         (["scorer", "--batch", "0"], "--batch 0"),
         (["scorer", "--model", "no.onnx"], "no.onnx"),
         (["live", "--calls", "0"], "--calls 0"),
+        (["live", "--seconds", "nan"], "--seconds nan"),
+        (["live", "--seconds", "inf"], "--seconds inf"),
     ],
 )
 def test_a_bench_that_cannot_be_run_says_why(capsys: pytest.CaptureFixture[str], arguments: list[str], words: str) -> None:

@@ -79,10 +79,10 @@ def test_the_command_prints_a_table_or_json(corpus: Path, capsys: pytest.Capture
     command = ["evaluate", "--collapse", "--corpus", str(corpus), "--model", str(corpus / "m.onnx")]
     assert main([*command, "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert list(report["collapse"]) == ["wideband", "g711", "g711+15dB"]
+    assert list(report["collapse"]) == ["wideband", "g711"], "without noise there is no noisy line"
     assert report["collapse"]["g711"]["clips"] == 6
     assert 0 <= report["collapse"]["g711"]["nc4"] <= 1
     assert main([*command, "--limit", "4"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[2].split()[:5] == ["condition", "clips", "NC1", "NC3", "NC4"]
-    assert [line.split()[:2] for line in lines[3:]] == [["wideband", "4"], ["g711", "4"], ["g711+15dB", "4"]]
+    assert [line.split()[:2] for line in lines[3:]] == [["wideband", "4"], ["g711", "4"]]

@@ -12,7 +12,7 @@ from connectors.g711 import decode_mu_law
 from connectors.rtp import RtpPacket
 from engine.audio import Samples
 from tests.connectors.captures import ethernet, ipv4, pcap, udp
-from tests.connectors.test_files import write_wav
+from tests.connectors.test_files import encode, write_wav
 from tests.test_screen import PERSON, SYNTHETIC, run, screen, short
 from vivavoce.samples import SAMPLES, mu_law
 
@@ -201,3 +201,39 @@ def test_the_second_opinion_hears_every_leg_and_its_lowest_counts(
     rows = scored(capsys, manifest(tmp_path, ["call.pcap,,", "gone.pcap,,"]), status=1)
     assert float(rows[0]["second_llr"]) == pytest.approx(2.0, abs=0.05)
     assert rows[1]["second_llr"] == ""
+
+
+def test_what_breaks_off_is_named_and_scored_as_far_as_it_goes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    whole = short(PERSON, 6, tmp_path / "whole.wav")
+    (tmp_path / "half.wav").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    encode(tmp_path / "whole.flac", "flac", 8000, 6.0)
+    flac = (tmp_path / "whole.flac").read_bytes()
+    (tmp_path / "half.flac").write_bytes(flac[: len(flac) // 2])
+    source = manifest(tmp_path, ["half.wav", " half.flac"], "path")
+    status, _, err = run(capsys, "score", "--quiet", "--manifest", source, "--out", tmp_path / "o.csv")
+    assert status == 0
+    assert "half.wav ends before its header says" in err
+    assert "half.flac cannot be decoded to its end" in err
+
+
+def test_who_is_stopped_leaves_the_table_that_was_there(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short(PERSON, 3, tmp_path / "a.wav")
+    (tmp_path / "o.csv").write_text("old\n")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("csv.DictWriter.writerows", full)
+    assert run(capsys, "score", "--manifest", manifest(tmp_path, ["a.wav"], "path"), "--out", tmp_path / "o.csv")[0] == 2
+    assert (tmp_path / "o.csv").read_text() == "old\n"
+
+
+def test_a_path_with_a_line_s_end_in_it_is_no_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    short(PERSON, 3, tmp_path / "a.wav")
+    (tmp_path / "in.csv").write_text('path\na.wav\n"a.wav\na.wav\n')
+    status, _, err = run(capsys, "score", "--quiet", "--manifest", tmp_path / "in.csv", "--out", tmp_path / "o.csv")
+    assert status == 1
+    assert "row 2" in err
+    assert "is a quotation mark not closed?" in err

@@ -31,6 +31,7 @@ from vivavoce.procfs import cpu_seconds, rss_kb
 from vivavoce.samples import sample_speech
 
 HELP = "live G.711 calls over real RTP: packet loss, latency, memory, tags lost"
+LONGEST_S = 86_400
 FIRST_WAVE = 1000  # calls opened before the load starts; the rest arrive while these are running
 WAVE = 250
 WAVE_EVERY_S = 5.0
@@ -48,8 +49,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.calls < 1 or args.seconds < 5:
-        raise ValueError(f"--calls {args.calls} --seconds {args.seconds}: at least 1 call and 5 s are needed")
+    if args.calls < 1 or not 5 <= args.seconds <= LONGEST_S:  # nor a number that is none
+        raise ValueError(f"--calls {args.calls} --seconds {args.seconds:g}: at least 1 call and 5 s, at most a day, are needed")
     if not 0 <= args.examine <= 1:
         raise ValueError(f"--examine {args.examine} is not between 0 and 1")
     plan = Plan(args.calls, args.seconds, args.max_calls or args.calls, args.kill_redis, args.examine)

@@ -6,7 +6,6 @@ a manifest of the columns path, split, activity and speaker; music and noises ar
 
 from __future__ import annotations
 
-import csv
 import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ import numpy as np
 
 from models.corpus import Clip, read_corpus, read_speech
 from models.identity import trials
+from models.manifests import read_table
 from vivavoce.callers import Person, Recording, Stock
 from vivavoce.manners import RATE, Samples
 
@@ -81,11 +81,8 @@ def read_recordings(folder: Path) -> list[Recording]:
     manifest = folder / "manifest.csv"
     if not manifest.is_file():
         raise FileNotFoundError(f"no recordings of answers: {manifest} does not exist")
-    with manifest.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        if missing := set(COLUMNS) - set(reader.fieldnames or ()):
-            raise ValueError(f"{manifest}: the column {sorted(missing)[0]!r} is missing")
-        return [Recording(r["activity"], r["speaker"], r["split"], read_speech(folder / r["path"])) for r in reader]
+    rows = [row for row, _ in read_table(manifest, COLUMNS)[1]]
+    return [Recording(r["activity"], r["speaker"], r["split"], read_speech(folder / r["path"])) for r in rows]
 
 
 def read_noises(folder: Path, *kinds: str) -> list[Samples]:
@@ -93,8 +90,7 @@ def read_noises(folder: Path, *kinds: str) -> list[Samples]:
     manifest = folder / "manifest.csv"
     if not manifest.is_file():
         return []
-    with manifest.open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["kind"] not in ("rir", "device_ir")]
+    rows = [row for row, _ in read_table(manifest, ("path", "kind"))[1] if row["kind"] not in ("rir", "device_ir")]
     return [read_speech(folder / row["path"]) for row in rows if not kinds or row["kind"] in kinds]
 
 

@@ -50,19 +50,19 @@ def prepare(
     stderr. ValueError when the extra is not installed or there is no real clip long enough.
     """
     try:
-        from models.copies import HELD_OUT, HELD_OUT_PLAN, add_copies, add_originals
+        from models.copies import HELD_OUT, HELD_OUT_PLAN, add_copies, add_originals, timed
         from models.corpus import clip_of
         from models.held_out import held_out_vocoders
         from models.store import AudioStore
     except ImportError as error:
         raise ValueError(f"--copies needs the extra: pip install 'vivavoce[train]' ({error})") from None
-    clips: list[Clip] = [clip_of(row, folder, row["path"]) for row in rows if row["label"] == "bonafide"]
-    clips = [clip for clip in clips if clip.duration_s >= HELD_OUT_PLAN.min_s]
-    if not clips:
-        raise ValueError(f'split "{split}" has no real clip of {HELD_OUT_PLAN.min_s:g} s or more (column duration_s) to copy')
+    people: list[Clip] = [clip_of(row, folder, row["path"]) for row in rows if row["label"] == "bonafide"]
     seal = zlib.crc32((folder / "manifest.csv").read_bytes(), HELD_OUT_PLAN.seed)
     store = AudioStore(cache / f"copies-{split}-{seal:08x}")  # another corpus under the same names is another cache
-    add_originals(store, clips)
+    clips = timed(add_originals(store, people, lambda error: print(f"skipped: {error}", file=sys.stderr)), store)
+    clips = [clip for clip in clips if clip.duration_s >= HELD_OUT_PLAN.min_s]
+    if not clips:
+        raise ValueError(f'split "{split}" has no real clip of {HELD_OUT_PLAN.min_s:g} s or more to copy')
     paths = held_out_vocoders(vocoders if vocoders.is_dir() else None)
     if missing := sorted(set(HELD_OUT) - set(paths)):
         print(f"no copies by {', '.join(missing)}: their weights are not in {vocoders}", file=sys.stderr)

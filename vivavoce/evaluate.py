@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import csv
+import importlib.util
 import json
 import os
 import sys
@@ -20,6 +20,7 @@ from engine.config import Settings, load_settings
 from engine.errors import AudioError
 from engine.offline import Job
 from models.corpus import clip_of
+from models.manifests import read_table
 from models.runtime import OnnxModel
 from vivavoce import copy_trials, robustness, service_model
 from vivavoce.evaluation import SECONDS, figures, table
@@ -62,6 +63,8 @@ def run(args: argparse.Namespace) -> int:
     for name, number in (("every", args.every), ("limit", args.limit)):
         if number is not None and number < 1:
             raise ValueError(f"--{name} {number} must be at least 1")
+    if args.collapse and (args.full or args.robustness or args.copies):
+        raise ValueError("--collapse stands alone: ask for the other figures in a run of their own")
     rows = _rows(args.corpus, args.split)[: args.limit : args.every]
     _check_page(args)
     settings = load_settings(None, os.environ, [f"model.path={args.model}"] if args.model else [])
@@ -72,6 +75,8 @@ def run(args: argparse.Namespace) -> int:
     rows = _readable(rows, args.corpus)
     if args.collapse:
         return _collapse(rows, args, model)
+    if args.full or args.robustness:
+        _check_grid(rows, args.corpus)
     report: dict[str, Any] = {"model": model.version, "split": args.split, "names": NAMES, "conditions": {}}
     scored: list[tuple[str, list[Scored]]] = []
     if figured:
@@ -80,15 +85,22 @@ def run(args: argparse.Namespace) -> int:
         for codec in args.codec or ("none", "pcmu"):
             scored.append((CONDITION_NAMES[codec], _score(trials, args.corpus, codec, settings, model)))
             report["conditions"][CONDITION_NAMES[codec]] = figures(scored[-1][1], model.info.deepfake_llr)
-    if args.full or args.copies:
-        report["copies"] = _copies(rows, args, settings, model)
-    if args.full or args.robustness:
-        report["robustness"] = _robustness(rows, args, settings, model)
+    try:
+        if args.full or args.copies:
+            report["copies"] = _copies(rows, args, settings, model)
+        if args.full or args.robustness:
+            report["robustness"] = _robustness(rows, args, settings, model)
+    finally:  # what is finished is told, whatever becomes of the rest
+        if report["conditions"] or "copies" in report or "robustness" in report:
+            _tell(report, scored, args)
+    return 0
+
+
+def _tell(report: dict[str, Any], scored: list[tuple[str, list[Scored]]], args: argparse.Namespace) -> None:
     try:
         print(json.dumps(report, indent=1) if args.json else _text(report))
     finally:  # neither costs the other: a page that has become impossible the figures, a reader who has gone the page
         _write_page(args.page, report, scored)
-    return 0
 
 
 def _check_page(args: argparse.Namespace) -> None:
@@ -136,14 +148,20 @@ def _copies(rows: list[dict[str, str]], args: argparse.Namespace, settings: Sett
     return {CONDITION_NAMES[codec]: paths for codec, paths in found.items()}
 
 
-def _robustness(rows: list[dict[str, str]], args: argparse.Namespace, settings: Settings, model: Any) -> list[dict[str, Any]]:
-    try:
-        from models.dataset import read_noises  # needs scipy
-    except ImportError as error:
-        raise ValueError(f"--robustness needs the extra: pip install 'vivavoce[train]' ({error})") from None
+def _check_grid(rows: list[dict[str, str]], corpus: Path) -> None:
+    """ValueError for what the grid lacks, before anything is scored."""
+    if importlib.util.find_spec("scipy") is None:
+        raise ValueError("--robustness needs the extra: pip install 'vivavoce[train]' (no scipy)")
     if len({row["label"] for row in rows}) < 2:
-        raise ValueError(f"{args.corpus}: --robustness needs clips of people and synthetic ones")
+        raise ValueError(f"{corpus}: --robustness needs clips of people and synthetic ones")
+
+
+def _robustness(rows: list[dict[str, str]], args: argparse.Namespace, settings: Settings, model: Any) -> list[dict[str, Any]]:
+    from models.dataset import read_noises
+
     noises, _ = read_noises(args.corpus / "noise", hold_out=True, split="train" if args.split == "dev" else args.split)
+    if not noises:
+        print(f"{args.corpus}: no recordings of noise for this split: the grid lacks its cells with noise", file=sys.stderr)
     return robustness.measure(robustness.load(rows, args.corpus), noises, settings, model)
 
 
@@ -158,14 +176,10 @@ def _rows(corpus: Path, split: str) -> list[dict[str, str]]:
     manifest = corpus / "manifest.csv"
     if not manifest.is_file():
         raise ValueError(f"{corpus} holds no manifest.csv")
-    with manifest.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        if missing := {"path", "label"} - set(reader.fieldnames or ()):
-            raise ValueError(f"{manifest}: the column {sorted(missing)[0]!r} is missing")
-        rows = [{key: (value or "").strip() for key, value in row.items() if key} for row in reader]
-    for number, row in enumerate(rows, start=2):
-        clip_of(row, corpus, f"{manifest}, line {number}")  # ValueError names what is wrong
-    rows = [row for row in rows if row.get("split", split) == split]
+    table = read_table(manifest)[1]
+    for row, where in table:
+        clip_of(row, corpus, where)  # ValueError names what is wrong
+    rows = [row for row, _ in table if (row.get("split") or split) == split]
     if not rows:
         raise ValueError(f'{manifest} has no rows of split "{split}"')
     return rows
@@ -196,15 +210,17 @@ def _tell_what_is_missing(rows: list[dict[str, str]], corpus: Path) -> None:
 
 
 def joined(rows: Iterable[dict[str, str]], seconds: int, *, voice: bool = False) -> list[list[dict[str, str]]]:
-    """Clips of one person, or of one generator of one repository (and, with `voice`, with one speaker's voice).
-
-    In calls of at least `seconds`; leftovers are dropped.
-    """
+    """Clips of one person, or of one generator of one repository (and, with `voice`, with one speaker's voice), in calls of
+    at least `seconds`; leftovers are dropped. A speaker's name is one of its repository's: "1" of another is another. Where
+    no speaker is named nobody knows whose voice it is, and of people without a repository as well nobody is joined."""
     groups: dict[tuple[str, ...], list[dict[str, str]]] = defaultdict(list)
     for row in rows:
         repo, speaker = row.get("repo", ""), row.get("speaker", "")
+        if voice and not speaker:
+            continue
         if row["label"] == "bonafide":
-            groups["bonafide", speaker or repo].append(row)
+            if repo or speaker:
+                groups["bonafide", repo, speaker].append(row)
         else:
             groups["spoof", row.get("generator", ""), repo, speaker if voice else ""].append(row)
     calls = []
@@ -238,7 +254,9 @@ def _score(
         for job in screen_all(jobs(), model):
             kind, rows = trials[job.key]
             whole = job.call.llr or 0.0
-            lengths = {kind: whole} if kind else {f"{s:g} s": job.marked.get(s, whole) for s in SECONDS} | {"whole": whole}
+            # A clip that ends before a mark has no score there: it would only repeat the whole clip's.
+            marked = {f"{s:g} s": job.marked[s] for s in SECONDS if s in job.marked}
+            lengths = {kind: whole} if kind else marked | {"whole": whole}
             call, watch = job.call, watches.pop(job.key)
             scored.append(Scored(rows[0], lengths, call.net_speech_s, call.mean_score, watch.detected_s, watch.alarms))
             bar.update()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import sys
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from models.corpus import Clip, read_corpus, read_speech
 from models.identity.embed import DEFAULT_WEIGHTS, LEAST_S, Samples, VoiceEmbedder
 from models.identity.trials import Side, figures, pairs, sides, through_g711
+from models.manifests import read_table
 from models.metrics import cllr
 
 HELP = "measure the voice model: EER of one person against others"
@@ -110,8 +110,8 @@ def _by_activity(folder: Path) -> Iterator[tuple[str, list[Clip]]]:
     if not manifest.is_file():
         print(f"no challenge answers: {manifest} does not exist", file=sys.stderr)
         return
-    with manifest.open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["activity"] in APART or row["activity"].startswith("emotional")]
+    table = read_table(manifest, ("path", "activity", "speaker", "repo", "orig_path"))[1]
+    rows = [row for row, _ in table if row["activity"] in APART or row["activity"].startswith("emotional")]
     empty = Clip(folder, "bonafide")
     for activity in sorted({row["activity"] for row in rows}):
         yield activity, [

@@ -23,7 +23,8 @@ LEAST = 5  # clips of a family that counts as a class
 def measure(model: OnnxModel, corpus: Path, split: str, clips: Sequence[Clip]) -> dict[str, Any]:
     """Condition -> figures. ValueError when a class is missing or the model does not give its embeddings."""
     heard = heard_of(model, corpus, split, clips)
-    return {c: figures([h for h in heard if h.condition == c], model.info.calibration) for c in CONDITIONS}
+    had = [c for c in CONDITIONS if not heard or any(h.condition == c for h in heard)]
+    return {c: figures([h for h in heard if h.condition == c], model.info.calibration) for c in had}
 
 
 def figures(heard: Sequence[Heard], calibration: Calibration) -> dict[str, Any]:

@@ -7,7 +7,6 @@ be about nobody. Noises that were kept out of training are counted apart.
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import sys
@@ -26,6 +25,7 @@ from engine.config import load_settings
 from engine.offline import Job, screen
 from models.channel import G711, apply
 from models.corpus import RATE, read_speech
+from models.manifests import read_table
 from models.runtime import StateStore
 from vivavoce import service_model
 
@@ -48,13 +48,12 @@ TONES = {  # name -> (frequencies in Hz, seconds on, seconds of a period): ITU-T
 def noises(corpus: Path) -> Iterator[tuple[str, str, Samples]]:
     """(kind, "train" or "kept out", int16 at 8 kHz) of every noise of the corpus, and the tones."""
     trained = 0
-    with (corpus / "noise" / "manifest.csv").open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            if row["kind"] in ("rir", "device_ir"):
-                continue
-            known = row["split"] == "train" and trained % HOLD_OUT != 0
-            trained += row["split"] == "train"
-            yield row["kind"], "train" if known else "kept out", read_speech(corpus / "noise" / row["path"])
+    for row, _ in read_table(corpus / "noise" / "manifest.csv", ("path", "split", "kind"))[1]:
+        if row["kind"] in ("rir", "device_ir"):
+            continue
+        known = row["split"] == "train" and trained % HOLD_OUT != 0
+        trained += row["split"] == "train"
+        yield row["kind"], "train" if known else "kept out", read_speech(corpus / "noise" / row["path"])
     yield from ((name, "tones", sound) for name, sound in tones())
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from engine.errors import ConfigError
 from models.runtime import DEFAULT_WEIGHTS
 
+LONGEST_S = 600  # of a stream: a call is not longer in what a score depends on
 HELP = "make the static int8 form of a model, which is faster (extra: train)"
 EPILOG = """\
 The scales are constants of the file, set on dev speech that is streamed through the fp32 graph as calls are, so a call's
@@ -31,8 +32,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if missing := [name for name in ("onnx", "scipy") if importlib.util.find_spec(name) is None]:
         raise ConfigError(f"quantizing needs {', '.join(missing)}: install the extra with pip install 'vivavoce[train]'")
-    if args.calls < 2 or args.seconds < 1:
-        raise ValueError("--calls must be at least 2 and --seconds at least 1")
+    if args.calls < 2:
+        raise ValueError(f"--calls {args.calls} must be at least 2")
+    if not 1 <= args.seconds <= LONGEST_S:  # nor a number that is none
+        raise ValueError(f"--seconds {args.seconds:g} must be between 1 and {LONGEST_S}")
     if not args.source.is_file():
         raise ConfigError(f"model file {args.source} does not exist")
     out = args.out or args.source.with_name(f"{args.source.stem}-int8.onnx")

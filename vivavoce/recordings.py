@@ -32,7 +32,7 @@ def legs_of(
     """The legs of a file as (source, name, frames with media time). AudioError is a sentence about the file; one about a
     file that breaks off, and is read as far as it goes, goes to `note`."""
     if sniff(path) == "recording":
-        recording = open_recording(path, channels)
+        recording = open_recording(path, channels, note)
         if _cut_short(path):
             note(f"{path} ends before its header says: what is there is read")
         return [("recording", leg, with_media_time(recording.frames(leg))) for leg in recording.legs]

@@ -53,13 +53,16 @@ def run(args: argparse.Namespace) -> int:
     unread: set[int] = set()
     row_of: list[int] = []  # of every leg so far; a leg's place here is its key
 
+    def told(text: str) -> None:
+        tqdm.write(f"vivavoce score: {text}", file=sys.stderr)
+
     def jobs() -> Iterator[Job]:
         for index, row in enumerate(rows):
             try:
-                legs = legs_of(_path(args.manifest, row, index))
+                legs = legs_of(_path(args.manifest, row, index), note=told)
             except AudioError as error:
                 unread.add(index)
-                tqdm.write(f"vivavoce score: {error}", file=sys.stderr)
+                told(str(error))
                 bar.update()
                 continue
             bar.total += len(legs) - 1
@@ -90,9 +93,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _path(manifest: Path, row: dict[str, str], index: int) -> Path:
     """The file of a row. AudioError when the row is too short or the field is empty."""
-    if not row["path"]:  # None in a row that ends before the column
+    path = (row["path"] or "").strip()  # None in a row that ends before the column
+    if not path:
         raise AudioError(f"row {index + 1} of {manifest} has no path")
-    return manifest.parent / row["path"]
+    if "\n" in path or "\r" in path:
+        raise AudioError(f"row {index + 1} of {manifest}: a line ends inside its path: is a quotation mark not closed?")
+    return manifest.parent / path
 
 
 def _read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
@@ -108,7 +114,10 @@ def _read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
 
 
 def _write(path: Path, names: list[str], rows: list[dict[str, str]], added: list[str]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
+    partial = path.with_name(path.name + ".partial") if path.is_file() else path  # a pipe, say
+    with partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, [*(n for n in names if n not in added), *added], extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)
+    if partial != path:
+        partial.replace(path)  # who is stopped here leaves what was there before

@@ -7,7 +7,6 @@ the file again (extras train and examine); an hour of recordings takes some minu
 
 from __future__ import annotations
 
-import csv
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from challenges.cepstra import CEPSTRA, log_bands, stacked
 from models.channel import Channel, apply
 from models.corpus import Clip, read_audio, read_corpus, read_speech
+from models.manifests import read_table
 
 SEED = 20261121
 CLIPS = 700
@@ -42,8 +42,8 @@ def wideband(clips: list[Clip]) -> list[Clip]:
 
 def read_noises(folder: Path, split: str) -> list[NDArray[np.int16]]:
     """The background noises of one split."""
-    with (folder / "manifest.csv").open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["split"] == split and row["kind"] not in NOT_NOISE]
+    table = read_table(folder / "manifest.csv", ("path", "split", "kind"))[1]
+    rows = [row for row, _ in table if row["split"] == split and row["kind"] not in NOT_NOISE]
     return [read_speech(folder / row["path"]) for row in rows]
 
 

@@ -15,11 +15,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from models import calibrate, report, torch_files
-from models.calibrate import CONDITIONS, Recording, Scored
+from models.calibrate import Recording, Scored
 from models.calibration import Calibration
 from models.second_opinion.backbone import rebuilt
 from models.second_opinion.listen import mean_logit
 from models.second_opinion.model import SecondOpinion, SslConfig
+from models.selection import conditions_with
 from models.train import read_checkpoint
 
 FORMAT = 1
@@ -91,7 +92,7 @@ def finished(checkpoint: Path, window: int, version: str, device: str = "cpu") -
 
 def screen(opinion: Opinion, recordings: Sequence[Recording], noises: Sequence[Samples]) -> list[Scored]:
     """Every recording under every condition of calibrate.py. Those without speech are left out."""
-    jobs = [(condition, i, r) for condition in CONDITIONS for i, r in enumerate(recordings)]
+    jobs = [(condition, i, r) for condition in conditions_with(noises) for i, r in enumerate(recordings)]
     out = []
     for condition, i, recording in tqdm(jobs, desc="second opinion on dev", unit="trial"):
         mean, speech_s = opinion.mean(calibrate.under(condition, recording.samples, i, noises))

@@ -26,7 +26,7 @@ from models.second_opinion.backbone import read
 from models.second_opinion.listen import mean_logit
 from models.second_opinion.model import SecondOpinion, SslConfig
 from models.selection import Dev, DevFigures
-from models.train import TrainConfig, changed, checked, dev_line, ease_at, rate_at, read_checkpoint
+from models.train import TrainConfig, changed, check_speech, checked, dev_line, ease_at, rate_at, read_checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -151,6 +151,7 @@ class Tuner:
             "config": asdict(self.config),
             "step": self.step,
             "saved": time.time(),
+            "speech": self.sampler.fingerprint,
             "best": self.best,
             "trained": {name: p.detach() for name, p in self.trained.items()},
             "averaged": self.averaged,
@@ -167,6 +168,7 @@ class Tuner:
             raise ValueError(f"{path} is of another [model]; train into an empty folder")
         if other := changed(found["config"], asdict(self.config)):
             raise ValueError(f"{path} was trained with another {other}; train into an empty folder")
+        check_speech(path, found, self.sampler)
         with torch.no_grad():
             for name, p in self.trained.items():
                 p.copy_(found["trained"][name])

@@ -325,16 +325,16 @@ def test_when_nothing_is_left_to_ask_nothing_is_asked_and_nothing_is_over() -> N
     assert caller.exam.stage is Stage.IDLE
 
 
-@pytest.mark.parametrize(("mode", "end"), [("automatic", "over"), ("operator", "skipped")])
-def test_when_the_only_question_was_asked_an_operator_may_name_another(mode: str, end: str) -> None:
-    caller = Caller(ExaminationConfig(mode=mode), keys=("whisper",))
-    caller.suspect()
-    if mode == "operator":
+@pytest.mark.parametrize(("operated", "end"), [(False, "over"), (True, "no-answer")])
+def test_one_that_runs_by_itself_is_over_when_nothing_is_left_and_an_operator_may_go_on(operated: bool, end: str) -> None:
+    caller = Caller(keys=("whisper",))
+    if operated:
         caller.exam.press(Press.ASK, caller.now)
-    caller.exam.press(Press.SKIP, caller.now)
-    caller.drain()
-    assert caller.states[-1] == end, "one that runs by itself ends by itself"
-    if mode == "operator":
+    caller.suspect()
+    caller.prompt(1.0)
+    caller.hear("quiet", 20.0)
+    assert caller.states[-1] == end
+    if operated:
         with pytest.raises(ValueError, match="say which challenge to ask"):
             caller.exam.press(Press.ASK, caller.now)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -157,3 +158,62 @@ def test_missing_vocoder_weights_are_named(tmp_path: Path) -> None:
     pytest.importorskip("ai_edge_litert")
     with pytest.raises(FileNotFoundError, match=r"hifigan_v3_fp16\.tflite"):
         vocoders(tmp_path)
+
+
+FIELDS = {"label": "spoof", "generator": "g", "repo": "r", "speaker": "", "coding": ""}
+
+
+def test_what_a_stop_left_unfinished_costs_nothing_that_comes_after(tmp_path: Path) -> None:
+    with AudioStore(tmp_path / "s") as store:
+        store.add(np.arange(100, dtype=np.int16), source="a", **FIELDS)
+    with (tmp_path / "s.i16").open("ab") as samples, (tmp_path / "s.jsonl").open("ab") as index:
+        samples.write(b"\x07")  # half a sample
+        index.write('{"source": "Ö'.encode()[:-1])  # and half a letter
+    store = AudioStore(tmp_path / "s")
+    with store:
+        store.add(np.arange(50, dtype=np.int16), source="b", **FIELDS)
+    again = AudioStore(tmp_path / "s")
+    assert [entry.source for entry in again.entries] == ["a", "b"]
+    np.testing.assert_array_equal(again.samples(again.entries[1]), np.arange(50))
+
+
+def test_two_never_write_to_one_cache(tmp_path: Path) -> None:
+    one, other = AudioStore(tmp_path / "s"), AudioStore(tmp_path / "s")
+    with one:
+        one.add(np.arange(9, dtype=np.int16), source="a", **FIELDS)
+        with pytest.raises(ValueError, match=r"s\.i16 is being written to by another process"), other:
+            pass
+    with other:
+        assert ("a", "g", "") in other, "and what was written meanwhile is known"
+
+
+def test_a_file_of_the_same_name_and_size_is_another_clip(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    (one,) = [Clip(write_wav(tmp_path / "1.wav", voice(1.0, 110, 1)), "bonafide", "train")]
+    (other,) = [Clip(write_wav(tmp_path / "b/1.wav", voice(1.0, 150, 2)), "bonafide", "train")]
+    assert one.path.stat().st_size == other.path.stat().st_size
+    store = AudioStore(tmp_path / "s")
+    add_originals(store, [one])
+    add_originals(store, [one])
+    with pytest.raises(ValueError, match="holds another train/bonafide/1"):
+        add_originals(store, [other])
+
+
+def test_clips_whose_table_tells_no_length_are_copied_too(tmp_path: Path) -> None:
+    bare = [replace(clip, duration_s=0.0) for clip in clips(tmp_path)]
+    store = AudioStore(tmp_path / "s")
+    add_originals(store, bare)
+    add_copies(store, bare, CopyPlan({"lpc": 10.0}), None)
+    assert sum(entry.generator == "copy:lpc" for entry in store.entries) == 3
+
+
+def test_one_that_cannot_be_read_is_told_or_raises(tmp_path: Path) -> None:
+    many = clips(tmp_path)
+    many[1].path.write_bytes(b"RIFF")
+    told: list[str] = []
+    kept = add_originals(AudioStore(tmp_path / "s"), many, lambda error: told.append(str(error)))
+    assert [clip.path.name for clip in kept] == ["p0.wav", "p2.wav", "f.wav"]
+    assert len(told) == 1
+    assert "p1.wav" in told[0]
+    with pytest.raises(ValueError, match="p1"):
+        add_originals(AudioStore(tmp_path / "t"), many)

@@ -178,7 +178,9 @@ class TestCorpus:
         ("arguments", "sentence"),
         [
             (["gone.onnx"], "gone.onnx does not exist"),
-            (["--calls", "1"], "--calls must be at least 2"),
+            (["--calls", "1"], "--calls 1 must be at least 2"),
+            (["--seconds", "inf"], "--seconds inf must be between 1 and 600"),
+            (["--seconds", "nan"], "--seconds nan must be between 1 and 600"),
             ([str(DEFAULT_WEIGHTS), str(DEFAULT_WEIGHTS)], "is the fp32 model itself"),
             (["--corpus", "nowhere"], "no corpus here"),
         ],

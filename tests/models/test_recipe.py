@@ -14,14 +14,15 @@ import torch
 
 pytest.importorskip("pyworld", reason="copy-synthesis needs the extra 'train'")
 
-from models import recipe, report
+from models import explain, recipe, report
 from models.calibrate import Recording, Scored, Thresholds
 from models.calibration import Calibration
 from models.copies import CopyPlan
 from models.corpus import Clip
 from models.dataset import BatchConfig, read_noises
 from models.recipe import Places, call_keys
-from models.runtime import load_model
+from models.runtime import DEFAULT_WEIGHTS, load_model
+from models.selection import Dev
 from models.store import AudioStore
 from models.train import TrainConfig
 from tests.models.test_copies import voice
@@ -224,7 +225,7 @@ def test_small_cells_are_not_reported() -> None:
 
 def test_calls_join_one_person_or_one_generator(corpus: Path) -> None:
     keys = call_keys(recipe.read_corpus(corpus, ["dev"])[:2])
-    assert keys == ["p:s0", "g:g:o/r"]
+    assert keys == ["p:o/r:s0", "g:g:o/r"]
 
 
 def test_the_command_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,3 +239,45 @@ def test_the_command_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(command, "NEEDED", ("torch", "no_such_package"))
     with pytest.raises(command.ConfigError, match="training needs no_such_package"):
         command.run(args)
+
+
+def test_nothing_is_trained_on_that_judges_it(corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "manifest.csv").write_text(f"path,label\n{corpus / 'dev2.wav'},bonafide\n")
+    places = Places(corpus, None, tmp_path / "run", tmp_path / "cache", tmp_path / "m.onnx", more=(tmp_path,))
+    with pytest.raises(ValueError, match=r"dev2\.wav is of dev too: what is trained on must be nothing that judges it"):
+        recipe.from_corpus(places, TrainConfig())
+    assert not (tmp_path / "cache").exists()
+
+
+def test_without_recordings_of_noise_nothing_is_called_noisy(corpus: Path) -> None:
+    clips = recipe.read_corpus(corpus, ["dev"])
+    store = AudioStore(corpus / "no-noise")
+    recipe.add_originals(store, clips)
+    quiet, noisy = (Dev(store, clips, noises) for noises in ([], [np.ones(8000, np.int16)]))
+    views = np.zeros((1, 1, 2), np.float32)
+
+    def silent(audio: np.ndarray) -> np.ndarray:
+        return np.broadcast_to(views, (len(audio), audio.shape[1] // 320, 2))
+
+    assert list(quiet.judge(silent).eer) == ["g711"]
+    assert list(noisy.judge(silent).eer) == ["g711", "g711+15dB"]
+    assert 0 <= quiet.judge(silent).choice <= 1
+
+
+def test_a_fit_that_fails_leaves_the_weights_as_they_were(corpus: Path, tmp_path: Path) -> None:
+    weights = tmp_path / "m.onnx"
+    for end in (".onnx", ".json"):
+        weights.with_suffix(end).write_bytes(DEFAULT_WEIGHTS.with_suffix(end).read_bytes())
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    text = (corpus / "manifest.csv").read_text().splitlines()
+    for rows, said in (
+        ([row for row in text if ",dev,spoof" not in row], "dev has no spoof clip in which somebody speaks"),
+        ([row.replace(",dev,", ",,") for row in text], "has no split in manifest.csv"),
+    ):
+        folder = tmp_path / "c"
+        folder.mkdir(exist_ok=True)
+        lines = [rows[0], *(f"{corpus}/{row}" for row in rows[1:])]
+        (folder / "manifest.csv").write_text("\n".join(lines) + "\n")
+        with pytest.raises(ValueError, match=said):
+            explain.fit_weights(weights, folder, 2)
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before

@@ -9,6 +9,7 @@ from dataclasses import fields
 from math import nan
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="training needs the extra 'train'")
@@ -155,3 +156,17 @@ def test_a_chunk_that_nobody_can_serve_is_a_sentence(tmp_path: Path, chunk_ms: s
     (tmp_path / "x.pt").touch()
     assert main(["export", str(tmp_path / "x.pt"), str(tmp_path / "m.onnx"), "--chunk-ms", chunk_ms]) == 2
     assert capsys.readouterr().err == f"vivavoce export: --chunk-ms {chunk_ms} is no positive multiple of 40\n"
+
+
+def test_a_run_is_not_gone_on_with_on_other_speech(store: AudioStore, tmp_path: Path) -> None:  # noqa: F811
+    Trainer(config(steps=2, save_every=1), sampler(store), None, tmp_path / "run").run()
+    Trainer(config(steps=2, save_every=1), sampler(store), None, tmp_path / "run").run()
+    with store:
+        store.add(np.zeros(9000, np.int16), source="train/bonafide/0bonafide", label="spoof", generator="copy:world",
+                  repo="r", speaker="", coding="")  # fmt: skip
+    Trainer(config(steps=2, save_every=1), sampler(store), None, tmp_path / "run").run()  # a copy more, for another run
+    with store:
+        store.add(np.zeros(9000, np.int16), source="train/bonafide/new", label="bonafide", generator="",
+                  repo="r", speaker="", coding="")  # fmt: skip
+    with pytest.raises(ValueError, match=r"last\.pt was trained on other speech; train into an empty folder"):
+        Trainer(config(steps=2, save_every=1), sampler(store), None, tmp_path / "run").run()
