@@ -9,31 +9,30 @@ import pytest
 
 from engine.config import load_settings
 from engine.redis_server import RedisInfo
-from vivavoce.serve import Service, _allow_descriptors, _greet
+from vivavoce.serve import Service, _allow_descriptors, _greeting
 
 
-def greeting(capsys: pytest.CaptureFixture[str], redis_url: str, setting: str) -> str:
+def greeting(redis_url: str, setting: str) -> str:
     desk: Any = None
     service = Service("http://127.0.0.1:1", "token", desk, RedisInfo(redis_url, "a Redis", durable=True), open=False)
-    _greet(service, load_settings(None, {}, [f"redis.url={setting}"]), demo=False)
-    return capsys.readouterr().out
+    return _greeting(service, load_settings(None, {}, [f"redis.url={setting}"]), demo=False)
 
 
-def test_the_tags_of_our_own_redis_are_followed_by_one_line_with_its_password(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_tags_of_our_own_redis_are_followed_by_one_line_with_its_password() -> None:
     url = "redis://:sesame@127.0.0.1:7/0"
-    assert f" REDIS_URL={url} vivavoce tags\n" in greeting(capsys, url, "")
+    assert f" REDIS_URL={url} vivavoce tags\n" in greeting(url, "")
 
 
 @pytest.mark.parametrize("url", ["redis://me:sesame@h:7/0", "redis://h:7/0?password=sesame"])
-def test_a_password_of_theirs_is_not_shown(capsys: pytest.CaptureFixture[str], url: str) -> None:
-    said = greeting(capsys, url, url)
+def test_a_password_of_theirs_is_not_shown(url: str) -> None:
+    said = greeting(url, url)
     assert " REDIS_URL=(your redis.url) vivavoce tags\n" in said
     assert "sesame" not in said
 
 
-def test_a_redis_of_theirs_without_a_password_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_redis_of_theirs_without_a_password_is_named() -> None:
     url = "redis://h:7/0?protocol=2"
-    assert f" vivavoce tags --redis {url}\n" in greeting(capsys, url, url)
+    assert f" vivavoce tags --redis {url}\n" in greeting(url, url)
 
 
 def test_a_service_may_open_as_many_files_as_its_user(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import gc
 import os
 import secrets
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +24,7 @@ from connectors.udp import check_address
 from connectors.webrtc import WebRtcWhip
 from engine.config import Settings, check_reachable, describe_settings, is_loopback, load_settings
 from engine.hub import Hub
-from engine.logs import configure_logs
+from engine.logs import LineThread, configure_logs
 from engine.redis_server import RedisInfo, open_redis
 from engine.scorer import Scorer
 from engine.streams import Publisher, stream_name
@@ -62,12 +61,14 @@ def run(args: argparse.Namespace) -> int:
     settings = load_settings(args.config, os.environ, args.set)
     check_reachable(settings)
     check_address(settings.rtp.host)
-    configure_logs(settings.log.level, settings.log.format, pii=settings.log.pii)
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.run(serve(settings, demo=args.demo, ready_file=args.ready_file))
-    return uvloop.run(serve(settings, demo=args.demo, ready_file=args.ready_file))
+    with LineThread(sys.stdout) as lines:
+        configure_logs(settings.log.level, settings.log.format, pii=settings.log.pii, write=lines.write)
+        serving = serve(settings, lines.write, demo=args.demo, ready_file=args.ready_file)
+        try:
+            import uvloop
+        except ImportError:
+            return asyncio.run(serving)
+        return uvloop.run(serving)
 
 
 @dataclass(frozen=True)
@@ -81,15 +82,17 @@ class Service:
     open: bool  # clients on this machine need no token
 
 
-async def serve(settings: Settings, *, demo: bool = False, ready_file: Path | None = None) -> int:
-    """Run until SIGINT or SIGTERM."""
+async def serve(
+    settings: Settings, say: Callable[[str], None], *, demo: bool = False, ready_file: Path | None = None
+) -> int:
+    """Run until SIGINT or SIGTERM. `say` writes lines to whoever still reads, and waits for nobody."""
     stopped, hurried = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, lambda: (hurried if stopped.is_set() else stopped).set())
     async with AsyncExitStack() as stack:
         service = await start(settings, stack)
-        _greet(service, settings, demo)
+        say(_greeting(service, settings, demo))
         if ready_file is not None:
             ready_file.write_text(service.url)
         player = asyncio.create_task(play_samples(service.desk)) if demo else None
@@ -97,17 +100,11 @@ async def serve(settings: Settings, *, demo: bool = False, ready_file: Path | No
         if player is not None:
             player.cancel()
             await asyncio.gather(player, return_exceptions=True)
-        _say("\nending: no new calls, the running ones get their last tag")
+        say("\nending: no new calls, the running ones get their last tag")
         await service.desk.drain(settings.calls.drain_s, hurried)
         await asyncio.sleep(LAST_S)  # they are on their way to Redis and back, to whoever follows them
-    _say("ended")
+    say("ended")
     return 0
-
-
-def _say(text: str) -> None:
-    """To whoever still reads."""
-    with suppress(OSError):
-        print(text, flush=True)
 
 
 def _allow_descriptors() -> None:
@@ -211,7 +208,7 @@ def _follow(url: str, *, own: bool) -> str:
     return "REDIS_URL=(your redis.url) vivavoce tags" if secret else f"vivavoce tags --redis {url}"
 
 
-def _greet(service: Service, settings: Settings, demo: bool) -> None:
+def _greeting(service: Service, settings: Settings, demo: bool) -> str:
     """What a person at the terminal needs to know. Token and password are for their eyes and go to no log."""
     url, token = service.url, service.token
     entry = url if service.open else f"{url}/#token={token}"
@@ -229,5 +226,4 @@ def _greet(service: Service, settings: Settings, demo: bool) -> None:
     if demo:
         lines.append("  demo              three calls are being played: two people, one synthesiser")
     lines.append("  stop              Ctrl-C")
-    with contextlib.suppress(BrokenPipeError):
-        print("\n".join(lines), flush=True)
+    return "\n".join(lines)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import logging
+import os
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import structlog
 
-from engine.logs import QuietLogger, configure_logs
+from engine.logs import LAST_S, MOST_LINES, LineThread, QuietLogger, configure_logs
 
 
 @pytest.fixture(autouse=True)
@@ -69,3 +74,68 @@ def test_a_line_that_cannot_be_written_is_lost_and_nothing_else(fault: Exception
     logger = QuietLogger(Broken())
     for method in (logger.msg, logger.info, logger.warning, logger.error, logger.exception):
         method("a line")
+
+
+def read_all(descriptor: int) -> str:
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read().decode()
+
+
+@pytest.fixture
+def restored() -> Iterator[None]:
+    last_resort = logging.lastResort
+    yield
+    logging.lastResort = last_resort
+
+
+def test_a_reader_who_stops_holds_up_nobody_and_is_told_what_was_lost(restored: None) -> None:
+    reading, writing = os.pipe()
+    size = fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    with ThreadPoolExecutor(1) as reader:
+        with os.fdopen(writing, "w") as file, LineThread(file) as lines:
+            configure_logs("info", "json", pii=False, write=lines.write)
+            for number in range(MOST_LINES + 500):
+                structlog.get_logger("t").info("a line", number=number)
+            text = reader.submit(read_all, reading)  # from now on somebody reads
+        told = [json.loads(line) for line in text.result().splitlines()]
+    numbers = [line["number"] for line in told if line["event"] == "a line"]
+    lost = sum(line["lines"] for line in told if line["event"] == "log lines lost")
+    assert numbers == sorted(numbers)
+    assert lost >= 500 - size // 40 - 1  # those in the pipe, and the one being written, had left the queue
+    assert len(numbers) + lost == MOST_LINES + 500
+
+
+def test_a_reader_who_never_comes_back_does_not_hold_up_the_end() -> None:
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    begun = time.monotonic()
+    with os.fdopen(writing, "w") as file:
+        with LineThread(file) as lines:
+            lines.write("x" * 10_000)
+        assert time.monotonic() - begun < LAST_S + 5
+        assert len(os.read(reading, 1 << 16)) == 4096
+        os.close(reading)  # and the thread ends
+
+
+def test_lines_that_wait_at_the_end_are_written_in_their_order(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("w", encoding="ascii") as file, LineThread(file) as lines:
+        for number in range(1000):
+            lines.write(f"{number} ü")
+    assert (tmp_path / "log").read_text() == "".join(f"{number} ?\n" for number in range(1000))
+
+
+def test_what_libraries_say_is_in_the_log_without_secrets(restored: None) -> None:
+    said: list[str] = []
+    configure_logs("info", "json", pii=False, write=said.append)
+    library = logging.getLogger("some.library")
+    library.propagate = False  # to the handlers of the tests themselves
+    try:
+        raise RuntimeError("redis://me:sesame@h:1/0 broke")
+    except RuntimeError:
+        library.exception("in a callback")
+    library.info("nothing worth it")
+    (line,) = map(json.loads, said)
+    assert (line["event"], line["level"], line["library"]) == ("a library says", "error", "some.library")
+    assert "in a callback" in line["text"]
+    assert "RuntimeError" in line["text"]
+    assert "sesame" not in line["text"]

@@ -43,22 +43,26 @@ class Service:
         return self.process.returncode, output.decode()
 
 
-async def spawn(*settings: str, ready: Path | None = None) -> asyncio.subprocess.Process:
-    """`vivavoce serve` with `settings` and nothing from the environment; `ready` is where it writes its URL."""
+async def spawn(*settings: str, ready: Path | None = None, output: int = asyncio.subprocess.PIPE) -> asyncio.subprocess.Process:
+    """`vivavoce serve` with `settings` and nothing from the environment; `ready` is where it writes its URL, and `output`
+    a descriptor that takes what it prints, closed here."""
     arguments = ["--ready-file", str(ready)] if ready else []
     arguments += [part for setting in settings for part in ("--set", setting)]
     clean = {k: v for k, v in os.environ.items() if not k.startswith("VIVAVOCE_") and k != "REDIS_URL"}
-    return await asyncio.create_subprocess_exec(
+    process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "vivavoce", "serve", *arguments, cwd=ROOT, env=clean,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        stdout=output, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
+    if output >= 0:
+        os.close(output)
+    return process
 
 
 @asynccontextmanager
-async def running(folder: Path, *settings: str) -> AsyncIterator[Service]:
+async def running(folder: Path, *settings: str, output: int = asyncio.subprocess.PIPE) -> AsyncIterator[Service]:
     """A service on free loopback ports with `settings`; afterwards it must end by itself, with status 0."""
     ready = folder / "url"
-    process = await spawn("server.port=0", f"server.token={TOKEN}", *settings, ready=ready)
+    process = await spawn("server.port=0", f"server.token={TOKEN}", *settings, ready=ready, output=output)
     try:
         await _until_ready(process, ready)
         async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {TOKEN}"}) as client:

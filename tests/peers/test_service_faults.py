@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
+import os
 import signal
 import socket
 import time
@@ -59,6 +61,19 @@ async def test_a_second_service_on_the_same_port_ends_and_leaves_the_first_alone
         said = await refusal(f"server.port={port}", f"redis.url={real_redis.url}", "redis.shard=1")
         assert f"cannot listen on 127.0.0.1:{port}" in said
         assert (await first.ask("GET", "/readyz"))["ready"] is True
+
+
+async def test_a_terminal_that_is_held_holds_up_no_call_and_no_end(tmp_path: Path, real_redis: RealRedis) -> None:
+    reading, writing = os.pipe()  # of which nobody reads, as with Ctrl-S or a log shipper that stalls
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    async with running(tmp_path, f"redis.url={real_redis.url}", "server.rate_limit_per_s=1000", output=writing) as service:
+        for number in range(60):
+            await service.ask("POST", "/v1/calls", 201, json={"call_id": f"held-{number}"})
+            await service.ask("DELETE", f"/v1/calls/held-{number}")
+        assert fcntl.fcntl(reading, fcntl.F_GETPIPE_SZ) - len(os.read(reading, 1 << 16)) < 400, "it was full"
+        service.process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(service.process.wait(), 20) == 0
+    os.close(reading)
 
 
 @pytest.mark.parametrize(
