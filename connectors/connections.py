@@ -19,6 +19,7 @@ from connectors.guard import HEADERS, error_response, refuse_unreadable
 
 HEADER_S = 10.0  # from a request's first byte, or from the connection, to the end of its header
 IDLE_S = 75.0  # between two requests
+TAKE_S = 15.0  # in which a client that is behind must take something, and one whose connection ends the rest
 
 
 def limit_connections(most: int) -> None:
@@ -27,14 +28,19 @@ def limit_connections(most: int) -> None:
 
 
 class Connection(RequestHandler):
-    """One client's connection; closed when there are too many, or when no request comes of it."""
+    """One client's connection; closed when there are too many, when no request comes of it, or when no answer is taken.
 
-    __slots__ = ("_header_timer", "_most")
+    Bodies are left as they came: a compressed one would be blown up here, on the thread that hears the calls, before
+    anybody has looked whose it is.
+    """
+
+    __slots__ = ("_header_timer", "_most", "_take_timer")
 
     def __init__(self, manager: web.Server, *, most: int, **options: Any) -> None:
-        super().__init__(manager, **{"keepalive_timeout": IDLE_S, **options})
+        super().__init__(manager, **{"keepalive_timeout": IDLE_S, **options, "auto_decompress": False})
         self._most = most
         self._header_timer: asyncio.TimerHandle | None = None
+        self._take_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if self._refuses(transport):
@@ -55,7 +61,25 @@ class Connection(RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._forget_timer()
+        self._forget_taking()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._expect_taking()
+
+    def resume_writing(self) -> None:
+        self._forget_taking()
+        super().resume_writing()
+
+    async def start(self) -> None:
+        """Answer requests until the connection ends. A polite end waits for the client to take what it was sent: TAKE_S."""
+        transport = self.transport
+        try:
+            await super().start()
+        finally:
+            if transport is not None and transport.get_write_buffer_size():
+                self._expect_taking(transport)
 
     def handle_error(self, request: web.BaseRequest, *args: Any, **named: Any) -> web.StreamResponse:
         return refuse_unreadable(self, request, *args, **named)
@@ -87,6 +111,16 @@ class Connection(RequestHandler):
         if self._header_timer is not None:
             self._header_timer.cancel()
             self._header_timer = None
+
+    def _expect_taking(self, transport: asyncio.Transport | None = None) -> None:
+        self._forget_taking()
+        if (transport := transport or self.transport) is not None:
+            self._take_timer = self._loop.call_later(TAKE_S, transport.abort)
+
+    def _forget_taking(self) -> None:
+        if self._take_timer is not None:
+            self._take_timer.cancel()
+            self._take_timer = None
 
     def _give_up(self) -> None:
         self._header_timer = None

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import msgspec
-from aiohttp import BodyPartReader, web
+from aiohttp import BodyPartReader, MultipartReader, StreamReader, web
 
+from connectors.arriving import Arriving
 from connectors.connections import limit_connections
 from connectors.feeds import Feed, serve_events, serve_socket
 from connectors.guard import (
-    COOKIE,
     HEADERS,
+    LOGIN,
     Guard,
     GuardOptions,
     error_response,
+    is_secure,
     same_token,
     session_cookie,
 )
@@ -28,8 +31,8 @@ from engine.errors import AudioError
 
 JSON_LIMIT = 64 << 10  # bytes of a JSON or SDP body
 BODY_S = 10.0  # for such a body to arrive
-STALLED_S = 30.0  # between two blocks of a file: it may be as long in coming as it likes, but it must come
 CONSOLE = Path(__file__).parent / "console"
+KINDS = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".html": "text/html"}
 Json = dict[str, Any]
 
 
@@ -107,7 +110,7 @@ class Gateway:
             web.get("/healthz", self.healthz),
             web.get("/readyz", self.readyz),
             web.get("/metrics", self.metrics),
-            web.post("/v1/session", self.open_session),
+            web.post(LOGIN, self.open_session),
             web.get("/v1/calls", self.list_calls),
             web.post("/v1/calls", self.open_call),
             web.get("/v1/calls/{call_id}", self.show_call),
@@ -127,23 +130,23 @@ class Gateway:
     # --- operator ---------------------------------------------------------------------------------------------------
 
     async def console_page(self, _: web.Request) -> web.StreamResponse:
-        return web.FileResponse(CONSOLE / "index.html")
+        return _console_file(CONSOLE / "index.html")
 
     async def console_file(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["name"]
         path = CONSOLE / name
-        ours = len(name) <= 100 and path.parent == CONSOLE and path.suffix in (".js", ".css", ".svg", ".html")
+        ours = len(name) <= 100 and path.parent == CONSOLE and path.suffix in KINDS
         if not ours or not path.is_file():
             return error_response(404, "not-found", f"the console has no file {name[:60]!r}")
-        return web.FileResponse(path)
+        return _console_file(path)
 
     async def open_session(self, request: web.Request) -> web.StreamResponse:
         wanted = decode(await self._small_body(request), SessionRequest)
         if not same_token(wanted.token, self._options.token):
             return error_response(401, "unauthorized", "this token is not the one the service expects")
         response = web.json_response({"ok": True})
-        value = session_cookie(self._options.token)
-        response.set_cookie(COOKIE, value, httponly=True, samesite="Strict", secure=request.secure, path="/")
+        name, proof = session_cookie(self._options.token)
+        response.set_cookie(name, proof, httponly=True, samesite="Strict", secure=is_secure(request), path="/")
         return response
 
     async def healthz(self, _: web.Request) -> web.StreamResponse:
@@ -230,29 +233,18 @@ class Gateway:
 
     async def _store(self, request: web.Request, path: Path) -> str:
         """The body, raw or the one part of a form, into a file of bounded size; returns the name that the part has."""
+        body = Arriving(request.content, self._options.max_body_bytes)
         if not request.content_type.startswith("multipart/"):
-            await self._write(request.content, path)
+            await _write(partial(body.read, 1 << 16), path)
             return ""
-        form = await request.multipart()
+        form = MultipartReader(request.headers, cast(StreamReader, body))
         part = await form.next()
         if not isinstance(part, BodyPartReader):
             raise BadRequestError("the form holds no file")
-        await self._write(part, path)
+        await _write(part.read_chunk, path)
         if await form.next() is not None:
             raise BadRequestError("the form holds more than one part: post one file at a time")
         return part.filename or ""
-
-    async def _write(self, source: Any, path: Path) -> None:
-        size = 0
-        with path.open("wb") as file:
-            while block := await _next_block(source):
-                size += len(block)
-                if size > self._options.max_body_bytes:
-                    limit = self._options.max_body_bytes
-                    raise BadRequestError(f"the file is larger than the limit of {limit} bytes", "body", 413)
-                file.write(block)
-        if not size:
-            raise BadRequestError("the file is empty", "body", 422)
 
     async def _small_body(self, request: web.Request) -> bytes:
         if (request.content_length or 0) > JSON_LIMIT:
@@ -302,19 +294,23 @@ class Gateway:
         return web.Response(status=204, headers={"Accept-Post": "application/sdp", **self._guard.cors_headers(request)})
 
 
+def _console_file(path: Path) -> web.Response:
+    """Whole, and not as FileResponse would send it: that waits for a client that takes nothing where no time limit sees it."""
+    return web.Response(body=path.read_bytes(), content_type=KINDS[path.suffix], charset="utf-8")
+
+
 def _json(body: Json, status: int = 200, **headers: str) -> web.Response:
     """JSON of anything msgspec knows, dataclasses of tags included."""
     return web.Response(body=msgspec.json.encode(body), status=status, content_type="application/json", headers=headers)
 
 
-async def _next_block(source: Any) -> bytes:
-    """Of a file that is sent. BadRequestError (408) when it stops coming."""
-    try:
-        async with asyncio.timeout(STALLED_S):
-            block: bytes = await (source.read_chunk() if isinstance(source, BodyPartReader) else source.read(1 << 16))
-    except TimeoutError:
-        raise BadRequestError(f"nothing more of the file came for {STALLED_S:g} s", "body", 408) from None
-    return block
+async def _write(read: Callable[[], Awaitable[bytes]], path: Path) -> None:
+    size = 0
+    with path.open("wb") as file:
+        while block := await read():
+            size += file.write(block)
+    if not size:
+        raise BadRequestError("the file is empty", "body", 422)
 
 
 def _file_name(text: str) -> str:

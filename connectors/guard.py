@@ -2,9 +2,10 @@
 
 The token comes as `Authorization: Bearer`, from a softphone's WebSocket as the sub-protocol `bearer.TOKEN`, or from
 the console as a cookie bought with the token. Browsers send cookies along with requests that other sites make, so a
-cookie counts only for same-origin requests. A loopback exemption, if set, looks at the socket's peer and also at the
-Host header: a page of some other site that has its own name resolved to 127.0.0.1 is not let in. Nor is whoever comes
-through a proxy on this machine, as far as the proxy says that it is one.
+cookie counts only for same-origin requests; and to every port of a host, so its name tells whose it is. A loopback
+exemption, if set, looks at the socket's peer and also at the Host header: a page of some other site that has its own
+name resolved to 127.0.0.1 is not let in. Nor is whoever comes through a proxy on this machine, as far as the proxy says
+that it is one.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from engine.errors import AudioError, OverloadError, VivavoceError
 
 log = structlog.get_logger(__name__)
 
-COOKIE = "vivavoce_session"
+LOGIN = "/v1/session"
 PROTOCOL = "bearer."
 MAX_CLIENTS = 4096  # addresses remembered by the rate limit, oldest forgotten
 BURST_S = 2.0  # seconds' worth of requests that may come at once
@@ -51,7 +52,7 @@ class GuardOptions:
     loopback_open: bool = False
     rate_limit_per_s: float = 50.0
     cors_origins: tuple[str, ...] = ()
-    open_paths: frozenset[str] = frozenset({"/healthz", "/v1/session"})
+    open_paths: frozenset[str] = frozenset({"/healthz", LOGIN})
     open_prefixes: tuple[str, ...] = ("/console/",)
 
 
@@ -66,9 +67,11 @@ def same_token(given: str, token: str) -> bool:
     return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), token.encode())
 
 
-def session_cookie(token: str) -> str:
-    """What the console's cookie holds: it proves the token without containing it."""
-    return hmac.new(token.encode(), b"vivavoce console session", hashlib.sha256).hexdigest()
+def session_cookie(token: str) -> tuple[str, str]:
+    """Name and value of the console's cookie, which proves the token without containing it. Another service on another
+    port of the same host has another name."""
+    proof = hmac.new(token.encode(), b"vivavoce console session", hashlib.sha256).hexdigest()
+    return f"vivavoce_{hashlib.sha256(proof.encode()).hexdigest()[:12]}", proof
 
 
 class RateLimit:
@@ -88,6 +91,12 @@ class RateLimit:
             self._buckets.popitem(last=False)
         return allowed
 
+    def give_back(self, client: str, cost: float = 1.0) -> None:
+        """What a request took that turned out to cost nothing."""
+        level, then = self._buckets.get(client, (0.0, 0.0))
+        if client in self._buckets:
+            self._buckets[client] = (min(self._rate * BURST_S, level + cost), then)
+
 
 class Guard:
     """The middlewares, sharing options and the rate limits."""
@@ -95,7 +104,8 @@ class Guard:
     def __init__(self, options: GuardOptions) -> None:
         self._options = options
         # Apart, for behind a proxy all have one address: strangers must not use up what the operators may.
-        self._known, self._strangers = RateLimit(options.rate_limit_per_s), RateLimit(options.rate_limit_per_s)
+        # Nor may strangers use up what logins may.
+        self._known, self._strangers, self._logins = (RateLimit(options.rate_limit_per_s) for _ in range(3))
 
     def middlewares(self) -> list[Callable[..., Awaitable[web.StreamResponse]]]:
         return [web.middleware(partial(step)) for step in (self.headers, self.errors, self.access)]
@@ -134,8 +144,13 @@ class Guard:
 
     async def access(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         peer = request.remote or ""
+        if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+            message = "bodies are taken as they are, without a Content-Encoding"
+            return error_response(415, "unsupported-media-type", message, "Content-Encoding", **{"Accept-Encoding": "identity"})
         if request.method == "OPTIONS" and "Origin" in request.headers:
             return self._preflight(request)
+        if request.path == LOGIN and request.method == "POST":
+            return await self._log_in(request, handler, peer)
         if request.method == "OPTIONS" or self._is_open(request.path):
             if request.method not in SAFE and not self._strangers.take(peer, time.monotonic()):
                 return self._too_many()
@@ -148,6 +163,15 @@ class Guard:
             return self._too_many()
         return await handler(request)
 
+    async def _log_in(self, request: web.Request, handler: Handler, peer: str) -> web.StreamResponse:
+        """Guesses are limited, and by them alone: who has the token gets in however many strangers share the address."""
+        if not self._logins.take(peer, time.monotonic()):
+            return self._too_many()
+        response = await handler(request)
+        if response.status < 400:
+            self._logins.give_back(peer)
+        return response
+
     def allows(self, request: web.Request) -> bool:
         """Whether the request proves that it may."""
         if self._options.loopback_open and is_local(request):
@@ -158,7 +182,8 @@ class Guard:
             return True
         if same_token(socket_token(request), token):
             return True
-        return same_token(request.cookies.get(COOKIE, ""), session_cookie(token)) and same_origin(request)
+        name, proof = session_cookie(token)
+        return same_token(request.cookies.get(name, ""), proof) and same_origin(request)
 
     def cors_headers(self, request: web.Request) -> Mapping[str, str]:
         origin = request.headers.get("Origin", "")
@@ -225,11 +250,19 @@ def socket_token(request: web.Request) -> str:
 
 
 def same_origin(request: web.Request) -> bool:
-    """Whether the page that asks is ours. Browsers name the origin on every request that changes something."""
+    """Whether the page that asks is ours. Browsers say so themselves, which no proxy in between changes; older ones name the
+    origin on every request that changes something."""
+    if (site := request.headers.get("Sec-Fetch-Site")) is not None:
+        return site == "same-origin" or (site == "none" and request.method in SAFE)  # none: typed into the address bar
     origin = request.headers.get("Origin")
     if origin is None:
         return request.method in SAFE
     return urlsplit(origin).netloc == request.host
+
+
+def is_secure(request: web.Request) -> bool:
+    """Whether the browser came by TLS, which may end at a proxy."""
+    return request.secure or request.headers.get("X-Forwarded-Proto", "").lower() == "https"
 
 
 def is_local(request: web.Request) -> bool:

@@ -26,7 +26,9 @@ log = structlog.get_logger(__name__)
 
 BLOCK_MS = 1000
 QUEUE = 256  # records per client; beyond that it is cut off, since score updates are already coalesced
-BATCH = 500
+BATCH = 500  # live records read at once
+REPLAYED = 32  # records that a reader who resumes has of his own at once: he may take as long as he likes for them
+REPLAYS = 16  # of which so many are asked for at once; who comes while all are busy waits for his turn
 Entry = tuple[bytes, dict[bytes, bytes]]
 
 
@@ -87,6 +89,10 @@ class Hub:
         # A blocking read lasts up to BLOCK_MS: the socket's own time-out must be longer, or each quiet second fails.
         timeout = BLOCK_MS / 1000 + 4
         self._redis = aioredis.from_url(url, retry=Retry(NoBackoff(), 0), socket_timeout=timeout)
+        pool = aioredis.BlockingConnectionPool.from_url(
+            url, max_connections=REPLAYS, timeout=None, retry=Retry(NoBackoff(), 0), socket_timeout=timeout
+        )
+        self._past = aioredis.Redis.from_pool(pool)  # a blip brings all readers back at the same moment
         self._streams = list(streams)
         self._last: dict[str, str] = {}
         self._started = "0-0"  # where reading begins should Redis be away at first
@@ -106,6 +112,7 @@ class Hub:
             client.overrun = True
             client._ready.set()
         await self._redis.aclose()
+        await self._past.aclose()
 
     @property
     def clients(self) -> int:
@@ -172,10 +179,10 @@ class Hub:
         for stream, position in list(seen.items()):
             start = f"({position[0]}-{position[1]}" if position > (0, 0) else "-"
             try:
-                first = cast(list[Entry], await self._redis.xrange(stream, count=1))
+                first = cast(list[Entry], await self._past.xrange(stream, count=1))
                 if first and position > (0, 0) and _key(first[0][0].decode()) > position:
                     yield HubEvent("", "gap", b'{"reason":"older records were trimmed"}'), stream
-                while batch := cast(list[Entry], await self._redis.xrange(stream, start, "+", count=BATCH)):
+                while batch := cast(list[Entry], await self._past.xrange(stream, start, "+", count=REPLAYED)):
                     for entry in batch:
                         if (told := self._told(stream, entry)) is not None and call_id in (None, told.call):
                             yield told.event, stream

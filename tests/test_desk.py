@@ -105,7 +105,9 @@ async def test_where_sources_are_to_be_declared_a_call_without_one_is_refused() 
     assert desk.live == 0
 
 
-async def test_a_capture_of_more_calls_than_there_is_room_for_opens_none(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_capture_of_more_calls_than_there_is_room_for_opens_none(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     class Full(Scorer):
         room = 2
 
@@ -117,8 +119,9 @@ async def test_a_capture_of_more_calls_than_there_is_room_for_opens_none(desk: D
 
     monkeypatch.setattr("vivavoce.desk._legs_of", lambda path: [("capture", {"caller": iter(())}) for _ in range(3)])
     desk._scorer = Full()  # type: ignore[assignment]
+    (tmp_path / "x.pcap").write_bytes(b"\xd4\xc3\xb2\xa1")
     with pytest.raises(OverloadError):
-        await desk.open_recording(Path("x.pcap"), "x.pcap", realtime=False)
+        await desk.open_recording(tmp_path / "x.pcap", "x.pcap", realtime=False)
     assert (desk.live, desk.opened) == (0, 0)
 
 

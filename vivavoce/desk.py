@@ -23,6 +23,7 @@ from connectors.codecs import CodecSpec, checked_type, make_decoder, parse_codec
 from connectors.files import open_recording, replay, sniff
 from connectors.media import RtpReceiver
 from connectors.playout import Player
+from connectors.probe import probe
 from connectors.requests import CallRequest, ExaminationRequest, naming
 from connectors.udp import PortRange, RtpEndpoint, Source, open_endpoint, outward
 from engine.audio import AudioFrame
@@ -138,6 +139,8 @@ class Desk:
 
     async def open_recording(self, path: Path, name: str, *, realtime: bool) -> Json:
         """Play a recording or a capture as calls. AudioError when it cannot be read, OverloadError where not all find room."""
+        if sniff(path) == "recording":
+            await probe(path)
         sources = await asyncio.to_thread(_legs_of, path)
         opened: list[tuple[LiveCall, dict[str, Iterator[AudioFrame]]]] = []
         with ExitStack() as undone:

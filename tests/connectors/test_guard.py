@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
+import zlib
 
 import pytest
 
-from connectors.guard import COOKIE, RateLimit, session_cookie
+from connectors.guard import RateLimit, session_cookie
 from tests.connectors import gateway
 from tests.connectors.gateway import AUTH, TOKEN, Setup
 
@@ -50,8 +52,11 @@ async def raw(gate: Setup, head: bytes) -> bytes:
 
 @pytest.mark.parametrize(
     "header",
-    [b"Authorization: Bearer \xff\xfe", b"Cookie: vivavoce_session=\xc3\xa9", b"Sec-WebSocket-Protocol: bearer.\xff"],
-)
+    [
+        b"Authorization: Bearer \xff\xfe", b"Cookie: " + session_cookie(TOKEN)[0].encode() + b"=\xc3\xa9",
+        b"Sec-WebSocket-Protocol: bearer.\xff",
+    ],
+)  # fmt: skip
 async def test_a_token_that_is_no_text_is_a_wrong_token(gate: Setup, header: bytes) -> None:
     answer = await raw(gate, b"GET /v1/calls HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + header + b"\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 401 ")
@@ -63,7 +68,8 @@ async def test_guessing_tokens_is_slowed_down() -> None:
     for guess in range(8):
         async with setup.client.get("/v1/calls", headers={"Authorization": f"Bearer {guess}"}) as response:
             statuses.append(response.status)
-    for guess in range(4):
+    assert statuses[-1] == 429
+    for guess in range(8):
         async with setup.client.post("/v1/session", json={"token": str(guess)}) as response:
             statuses.append(response.status)
     await setup.client.close()
@@ -93,11 +99,64 @@ async def test_the_console_s_cookie_is_bought_with_the_token_and_does_not_hold_i
 
 @pytest.mark.parametrize(("origin", "status"), [("http://evil.example", 401), ("null", 401), (None, 401)])
 async def test_a_cookie_counts_only_for_requests_of_our_own_page(gate: Setup, origin: str | None, status: int) -> None:
-    headers = {"Cookie": f"{COOKIE}={session_cookie(TOKEN)}"} | ({"Origin": origin} if origin else {})
+    headers = {"Cookie": "=".join(session_cookie(TOKEN))} | ({"Origin": origin} if origin else {})
     async with gate.client.post("/v1/calls", json={}, headers=headers) as response:
         assert response.status == status
     ours = headers | {"Origin": str(gate.client.make_url("")).rstrip("/")}
     async with gate.client.post("/v1/calls", json={}, headers=ours) as response:
+        assert response.status == 201
+
+
+@pytest.mark.parametrize(
+    ("site", "method", "status"),
+    [
+        ("same-origin", "POST", 201), ("same-origin", "GET", 200), ("none", "GET", 200),
+        ("none", "POST", 401), ("same-site", "GET", 401), ("cross-site", "GET", 401), ("cross-site", "POST", 401),
+    ],
+)  # fmt: skip
+async def test_behind_a_proxy_that_changes_the_host_the_browser_tells_whose_page_asks(
+    gate: Setup, site: str, method: str, status: int
+) -> None:
+    headers = {"Cookie": "=".join(session_cookie(TOKEN)), "Origin": "https://console.example.com", "Sec-Fetch-Site": site}
+    async with gate.client.request(method, "/v1/calls", json={}, headers=headers) as response:
+        assert response.status == status
+
+
+async def test_a_cookie_that_was_bought_by_tls_goes_by_tls_only_also_behind_a_proxy(gate: Setup) -> None:
+    for headers, secure in (({}, False), ({"X-Forwarded-Proto": "https"}, True)):
+        async with gate.client.post("/v1/session", json={"token": TOKEN}, headers=headers) as response:
+            assert ("Secure" in response.headers["Set-Cookie"]) is secure
+
+
+def test_another_service_on_another_port_of_the_host_has_a_cookie_of_its_own() -> None:
+    assert session_cookie("one")[0] != session_cookie("two")[0]
+    assert session_cookie("one") == session_cookie("one")
+
+
+async def test_however_many_strangers_share_the_address_who_has_the_token_gets_in() -> None:
+    setup = await gateway.start(rate_limit_per_s=2.0)
+    for _ in range(12):
+        async with setup.client.get("/v1/calls") as response:
+            last = response.status
+    assert last == 429
+    for _ in range(12):
+        async with setup.client.post("/v1/session", json={"token": TOKEN}) as response:
+            assert response.status == 200
+    await setup.client.close()
+
+
+@pytest.mark.parametrize("headers", [{}, AUTH])
+async def test_a_body_in_disguise_is_refused_before_it_is_unfolded(gate: Setup, headers: dict[str, str]) -> None:
+    squeezed = zlib.compress(bytes(50 << 20), 9)  # 50 kB
+    for encoding in ("gzip", "deflate", "br"):
+        begun = time.process_time()
+        async with gate.client.post(
+            "/v1/calls", data=squeezed, headers={**headers, "Content-Encoding": encoding}, compress=False
+        ) as response:
+            assert response.status == 415
+            assert (await response.json())["error"]["field"] == "Content-Encoding"
+        assert time.process_time() - begun < 0.05
+    async with gate.client.post("/v1/calls", data=b"{}", headers={**AUTH, "Content-Encoding": "identity"}) as response:
         assert response.status == 201
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from connectors.guard import COOKIE, session_cookie
+from connectors.guard import session_cookie
 from engine.logs import QUIET, configure_logs
 from tests.connectors.gateway import AUTH, TOKEN, Setup
 from tests.connectors.test_guard import endpoints
@@ -41,7 +41,7 @@ def ways(secret: str) -> list[dict[str, str]]:
     return [
         {"Authorization": f"Bearer {secret}"},
         {"Authorization": f"Basic {secret}"},
-        {"Cookie": f"{COOKIE}={secret}"},
+        {"Cookie": f"{session_cookie(TOKEN)[0]}={secret}"},
         {"Sec-WebSocket-Protocol": f"bearer.{secret}"},
     ]
 
@@ -109,7 +109,8 @@ async def test_callers_data_is_not_repeated_in_a_refusal(
 
 
 def test_a_cookie_tells_nothing_of_its_token() -> None:
-    value = session_cookie(TOKEN)
-    assert TOKEN not in value
-    assert value != session_cookie(TOKEN + "x")
+    name, value = session_cookie(TOKEN)
+    assert TOKEN not in name + value
+    assert name.removeprefix("vivavoce_") not in value
+    assert value != session_cookie(TOKEN + "x")[1]
     assert len(value) == 64

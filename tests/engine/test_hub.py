@@ -12,7 +12,7 @@ import pytest_asyncio
 import redis.asyncio as aioredis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from engine.hub import QUEUE, Hub, HubEvent, _Client
+from engine.hub import QUEUE, REPLAYS, Hub, HubEvent, _Client
 from engine.streams import Publisher, stream_name
 from tests.engine.tags import make_tag
 from tests.peers.redis import RealRedis
@@ -170,6 +170,28 @@ async def test_after_a_loss_nothing_follows_so_that_a_client_can_go_on_from_befo
     client.offer(event(999), "c", "caller")
     taken = [await client.take() for _ in range(QUEUE)]
     assert taken == [*(event(seq) for seq in range(1, QUEUE)), None]
+
+
+async def test_after_a_blip_all_readers_come_back_at_once_and_each_has_what_was_missed(hub: Hub, publisher: Publisher) -> None:
+    for seq in range(100):
+        publisher.publish(make_tag(seq), 0.0)
+    await acknowledged(publisher, 100)
+    first = await collect(hub.subscribe("0-0"), 10)
+    readers = [asyncio.create_task(collect(hub.subscribe(first[-1].id), 90)) for _ in range(300)]
+    for reader in readers:
+        assert [json.loads(e.data)["seq"] for e in await reader] == list(range(10, 100))
+
+
+async def test_a_reader_who_resumes_and_takes_nothing_holds_little_and_nobody_up(hub: Hub, publisher: Publisher) -> None:
+    for seq in range(200):
+        publisher.publish(make_tag(seq), 0.0)
+    await acknowledged(publisher, 200)
+    idle = [hub.subscribe("0-0") for _ in range(2 * REPLAYS)]
+    for source in idle:
+        assert json.loads((await anext(source)).data)["seq"] == 0
+    assert len(await collect(hub.subscribe("0-0"), 200)) == 200
+    for source in idle:
+        await source.aclose()
 
 
 async def test_what_others_write_into_the_stream_is_passed_over(hub: Hub, publisher: Publisher, real_redis: RealRedis) -> None:
