@@ -61,6 +61,7 @@ class Examination:
         self._to_begin = False  # the deadline is that for beginning an answer
         self._anew = False  # the standing question is stale: it is drawn once more before it is asked
         self._by, self._who, self._why = "policy", "", ""
+        self._decisions, self._verdict = 0, ""  # of operators, and the last of them
         self._judgement: Judgement | None = None
         self._unanswered: tuple[Question, ...] = ()  # to which nothing was said that could be judged
         self._nothing_left = False  # that suits this line was found, when a question was looked for
@@ -92,18 +93,19 @@ class Examination:
 
     def press(
         self, press: Press, now: float, *, who: str = "", why: str = "", challenge: str | None = None, verdict: str = "",
-        anew: bool = False,
+        anew: bool = False, decisions: int | None = None,
     ) -> None:  # fmt: skip
         """An operator's decision. ValueError says what cannot be done now, in words for the operator.
 
         `challenge` is what to ask; with other keys, the question they are meant for: a second operator's may be another.
-        `anew`: a question that stands already is drawn once more, in another language.
+        `anew`: a question that stands already is drawn once more, in another language. `decisions`: of the record that
+        the operator saw; where another operator has decided since, this one is told so first.
         """
         self._now = now
         if self._config.mode == "off":
             raise ValueError("examinations are switched off (examination.mode)")
         self._anew = anew
-        keys.apply(self, press, keys.Decision(now, who, why, challenge, verdict))
+        keys.apply(self, press, keys.Decision(now, who, why, challenge, verdict, decisions))
 
     @property
     def can_play(self) -> bool:
@@ -212,7 +214,8 @@ class Examination:
             "challenge": question.challenge.key if question else "", "id": question.challenge.id if question else "",
             "name": question.challenge.name if question else "", "language": question.language if question else "",
             "sentence": question.sentence if question else "", "spoken_by": "engine" if self._can_play else "operator",
-            "deadline_s": left, "by": self._by, "who": self._who, "why": self._why, "reasons": list(self._reasons),
+            "deadline_s": left, "by": self._by, "who": self._who, "why": self._why,
+            "decisions": self._decisions, "reasons": list(self._reasons),
             "compliance": _rounded(judged.compliance), "realism": _rounded(judged.realism),
             "baseline": _rounded(judged.baseline), "identity": _rounded(judged.identity),
             "llr": _rounded(self.weighed[-1].llr if self.weighed and self._judgement else None),

@@ -26,16 +26,25 @@ class Decision:
     why: str = ""
     challenge: str | None = None
     verdict: str = ""
+    decisions: int | None = None  # how many the operator has seen; None: not told
 
 
 def apply(exam: Examination, press: Press, made: Decision) -> None:
     """Do it. ValueError says what cannot be done now, in words for the operator, and nothing has changed."""
     if exam.stage is Stage.OVER and press is not Press.OVERRIDE:
         raise ValueError("this examination is over")
+    if made.decisions not in (None, exam._decisions) and press is not Press.ASK:
+        raise ValueError(_meanwhile(exam))
     standing = exam.question.challenge.key if exam.question is not None else None
     if press is not Press.ASK and None not in (made.challenge, standing) and made.challenge != standing:
         raise ValueError(f"the question is {standing} by now")
     _KEYS[press](exam, made)
+
+
+def _meanwhile(exam: Examination) -> str:
+    """What an operator decided whom another one has not seen yet."""
+    reason = f': "{exam._why}"' if exam._why else ""
+    return f"{exam._who or 'another operator'} has meanwhile decided {exam._verdict}{reason}"
 
 
 def _signed(exam: Examination, made: Decision) -> None:
@@ -100,6 +109,7 @@ def _override(exam: Examination, made: Decision) -> None:
 
 def _decide(exam: Examination, made: Decision, verdict: str, reason: str) -> None:
     _signed(exam, made)
+    exam._decisions, exam._verdict = exam._decisions + 1, verdict
     exam._deadline, exam._reasons = None, (*(one for one in exam._reasons if one != reason), reason)
     if exam.stage is Stage.OVER:
         exam._steps.append(Record(exam.record()))

@@ -191,7 +191,7 @@ def _channels() -> Json:
         "socket": {
             "address": "/v1/ws",
             "description": "WebSocket; records and notices in an envelope, degraded or restored at the beginning; the client "
-            "may ask to resume; its ping is the protocol's own",
+            "may ask to resume; its ping comes as a notice, too, for pages see none of the protocol's",
             "messages": _messages("Message", "Resume"),
         },
     }

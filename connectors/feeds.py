@@ -16,6 +16,7 @@ from connectors.requests import BadRequestError
 
 KEEP_ALIVE_S = 15.0
 RETRY_MS = 1000  # what a browser waits before it comes again
+NO_NEWS = '{"id":"","event":"ping","data":{}}'  # the protocol's own pings no page sees
 PING = b"event: ping\ndata: {}\n\n"  # an event and no comment: a page must notice when it no longer comes
 SEND_TIMEOUT_S = 5.0  # a client that takes no byte for that long is cut off
 _EVENT_ID = re.compile(r"([A-Za-z0-9_.-]+=)?[0-9]{1,19}(-[0-9]{1,19})?")  # of a Redis stream, behind a shard's name
@@ -101,6 +102,12 @@ def frame(event: FeedEvent) -> bytes:
     return f"{head}event: {event.event}\ndata: ".encode() + event.data + b"\n\n"
 
 
+def message(event: FeedEvent) -> str:
+    """One event of the WebSocket."""
+    head = msgspec.json.encode({"id": event.id, "event": event.event})[:-1].decode()
+    return f'{head},"data":{event.data.decode()}}}'
+
+
 async def serve_socket(request: web.Request, feed: Feed) -> web.StreamResponse:
     """GET /v1/ws: the same records as {"id", "event", "data"}; an optional first message {"last_event_id"} resumes."""
     offered = [p.strip() for p in request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
@@ -137,10 +144,9 @@ def _resume(text: str) -> str | None:
 
 async def _send(request: web.Request, socket: web.WebSocketResponse, source: AsyncGenerator[FeedEvent, None]) -> None:
     try:
-        async with aclosing(source):
-            async for event in source:
-                head = msgspec.json.encode({"id": event.id, "event": event.event})[:-1].decode()
-                text = f'{head},"data":{event.data.decode()}}}'
+        async with aclosing(with_keep_alive(source, KEEP_ALIVE_S)) as events:
+            async for event in events:
+                text = NO_NEWS if event is None else message(event)
                 await asyncio.wait_for(socket.send_str(text), SEND_TIMEOUT_S)
         await socket.close(code=1013, message=b"too slow")
     except ValueError as error:

@@ -79,6 +79,9 @@ class ExaminationRequest(Struct, frozen=True, forbid_unknown_fields=True):
         Literal["human-likely", "deepfake-likely", "uncertain"], Meta(description="the tag; with override")
     ] | None = None  # fmt: skip
     why: Annotated[str, Meta(max_length=400, description="in the operator's words, as it is published")] | None = None
+    decisions: Annotated[
+        int, Meta(ge=0, description="of the record that the operator saw: 409 if another has decided since")
+    ] | None = None  # fmt: skip
 
 
 class BadRequestError(ValueError):

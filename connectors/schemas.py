@@ -116,6 +116,7 @@ _FIELDS: Json = {
     "by": {"enum": ["policy", "operator"], "description": "who decided last"},
     "who": {"type": "string", "description": "the operator, as given"},
     "why": {"type": "string", "description": "in the operator's words, or a word of the policy's"},
+    "decisions": {"type": "integer", "minimum": 0, "description": "verdicts that operators have given so far"},
     "reasons": {"type": "array", "items": {"enum": sorted(REASONS)}},
     "compliance": {**_SHARE, "description": "whether the task was done; null: cannot tell"},
     "realism": {**_EVIDENCE, "description": "of the answer's sound alone, natural-log likelihood ratio, high is human"},

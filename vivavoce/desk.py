@@ -314,7 +314,7 @@ class Desk:
                 by_name(request.challenge)
         self.shedding.hear(session, self._clock())
         wishes = {name: getattr(request, name) or "" for name in ("challenge", "language", "who", "verdict", "why")}
-        return self._examiner.press(session, self._clock(), request.action, **wishes)
+        return self._examiner.press(session, self._clock(), request.action, decisions=request.decisions, **wishes)
 
     def _session_of(self, call_id: str, leg: str) -> Session | None:
         call = self._calls.get(call_id)

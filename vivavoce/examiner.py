@@ -132,6 +132,7 @@ class Examiner:
     def press(
         self, session: Session, now: float, action: str,
         *, challenge: str = "", language: str = "", who: str = "", why: str = "", verdict: str = "",
+        decisions: int | None = None,
     ) -> Json | None:  # fmt: skip
         """An operator's key; None where nobody is examined. ValueError in words for the operator: it cannot be done now."""
         watch = self._watches.get(id(session))
@@ -144,8 +145,9 @@ class Examiner:
             watch.examination.may_play(self._speaks(watch))
         try:
             watch.examination.press(
-                Press(action), now, challenge=key, who=who, why=why, verdict=verdict, anew=watch.language != standing
-            )
+                Press(action), now, challenge=key, who=who, why=why, verdict=verdict,
+                anew=watch.language != standing, decisions=decisions,
+            )  # fmt: skip
         except ValueError:
             watch.language = standing
             watch.examination.may_play(speaks)

@@ -1,10 +1,6 @@
-// The service's HTTP side: calls, the event stream, recordings, the session cookie. No DOM.
+// The service's HTTP side: calls, recordings, the session cookie. No DOM; the event stream is stream.js.
 
 const ROOT = new URL("../", import.meta.url); // the page may be served under any prefix
-const EVENTS = ["tag", "score", "exam", "end"];
-const NOTICES = ["ping", "degraded", "restored", "gap"];
-const RETRY_MAX_S = 15;
-const QUIET_MS = 35_000; // the service says something every 15 s; a stream that has been quiet for longer is dead
 const ANSWER_MS = 10_000;
 
 /** An answer that was not a success; `message` is a sentence for the operator. */
@@ -91,71 +87,6 @@ export const openSession = (token) => request("v1/session", {
   headers: { "Content-Type": "application/json" },
   body: JSON.stringify({ token }),
 });
-
-/**
- * Follow the tags. The browser resumes with Last-Event-ID by itself while the answer is a stream; after any other
- * answer (401, 503) it gives up, so we ask why through `onRefused` and open again ourselves, more and more slowly.
- * A connection can die without a word: after `quiet` milliseconds without one it is given up and another one opened.
- * Returns {close()}.
- */
-export function followEvents({ onTag, onOpen, onLost, onDegraded, onGap, onRefused, quiet = QUIET_MS }) {
-  let source;
-  let timer;
-  let delay = 1;
-  let closed = false;
-  let heardAt = 0;
-  let lastId = "";
-  const hear = (event) => {
-    heardAt = performance.now();
-    lastId = event.lastEventId || lastId;
-  };
-  const listen = () => {
-    heardAt = performance.now();
-    source = new EventSource(apiUrl(`v1/events${lastId && `?${new URLSearchParams({ last_event_id: lastId })}`}`));
-    source.onopen = (event) => {
-      delay = 1;
-      hear(event);
-      onOpen();
-    };
-    source.onerror = () => {
-      onLost();
-      if (source.readyState !== EventSource.CLOSED) return;
-      lastId = ""; // perhaps it was refused for this; the list tells where the calls are
-      timer = setTimeout(async () => (await onRefused()) && !closed && listen(), delay * 1000);
-      delay = Math.min(RETRY_MAX_S, delay * 2);
-    };
-    for (const name of [...EVENTS, ...NOTICES]) source.addEventListener(name, hear);
-    for (const name of EVENTS) source.addEventListener(name, (event) => onTag(parseTag(event.data)));
-    source.addEventListener("degraded", () => onDegraded(true));
-    source.addEventListener("restored", () => onDegraded(false));
-    source.addEventListener("gap", onGap);
-  };
-  const watch = setInterval(() => {
-    if (source.readyState === EventSource.CLOSED || performance.now() - heardAt < quiet) return; // closed: the timer opens
-    source.close();
-    onLost();
-    listen();
-  }, quiet / 35);
-  listen();
-  return {
-    close() {
-      closed = true;
-      clearTimeout(timer);
-      clearInterval(watch);
-      source.close();
-    },
-  };
-}
-
-/** A tag, or null where the text is none: one bad event must not stop the page. */
-function parseTag(text) {
-  try {
-    const tag = JSON.parse(text);
-    return tag && typeof tag.call_id === "string" ? tag : null;
-  } catch {
-    return null;
-  }
-}
 
 /** Send a recording; `onProgress(0..1)` while it leaves. XMLHttpRequest, because fetch() does not tell how far it is. */
 export function uploadRecording(file, onProgress) {

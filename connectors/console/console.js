@@ -1,21 +1,27 @@
 // The page's root: wires the event stream, the state, the view and the keyboard together.
-import { fetchCalls, fetchExamination, followEvents, openSession, pressExamination } from "./api.js";
+import { fetchCalls, fetchExamination, openSession, pressExamination } from "./api.js";
 import { byId, setText } from "./dom.js";
 import { stateOf } from "./exam-state.js";
 import { acceptFiles, BrowserCall, sendFiles } from "./intake.js";
 import { bindKeys } from "./keys.js";
 import { findCall, initialState, mainLeg, reduce } from "./state.js";
+import { followEvents } from "./stream.js";
 import { View } from "./view.js";
 
 const DRAW_MS = 100; // tags are gathered this long: a thousand calls make ten drawings a second, not a thousand
 const TICK_MS = 1000;
 
+const CLOCK_S = 2; // a jump of this computer's clock that matters
+
 const now = () => Date.now() / 1000;
+const clockOffset = () => (Date.now() - performance.now()) / 1000;
 
 let state = initialState();
 let waiting = []; // tags that came since the last drawing
 let timer = null;
 let feed = null;
+let clockSet = clockOffset();
+let wanted = null; // id of a call that the address names and that has not been found yet
 
 const view = new View({ onSelect: select, onPress: decide, onLook: look });
 const call = new BrowserCall(byId("call"), askIfRefused);
@@ -29,11 +35,14 @@ function apply(action) {
 function select(id) {
   const before = state.selected;
   apply({ type: "select", id });
+  const { pathname, search } = location;
+  history.replaceState(null, "", `${pathname}${search}${id === null ? "" : `#${new URLSearchParams({ call: id })}`}`);
   if (id !== null) {
     const detail = byId("detail");
+    if (id !== before) view.announceOpen(findCall(state, id));
     detail.scrollTop = 0;
     if (getComputedStyle(byId("live")).display === "none") detail.focus(); // on a small screen it takes the rows' place
-  } else if (before !== null) view.focusRow(view.rowOf(before));
+  } else if (before !== null) view.focusRow(view.rowOf(before) ?? view.rowElements()[0]);
 }
 
 /** What the last event said of a leg's examination: an answer to a question from before a newer one is old. */
@@ -47,7 +56,7 @@ async function decide(id, leg, body) {
     return "";
   } catch (error) {
     askIfRefused(error);
-    if (error.status === 409 || error.code === "timeout") look(id, leg); // it may stand elsewhere than this page thinks
+    if (error.status === 409 || error.code === "timeout") await look(id, leg); // it may stand elsewhere than this page thinks
     return error.message;
   }
 }
@@ -86,16 +95,30 @@ function drain() {
   apply({ type: "events", tags, at: now() });
 }
 
-/** Compare with the service's own list: at the start, and whenever the stream may have missed something. */
+/** Compare with the service's own list: at the start, and whenever the stream may have missed something. Where it stands then. */
 async function refresh() {
   const askedAt = now();
+  clockSet = clockOffset();
   try {
     const { calls, skew, thresholds } = await fetchCalls();
     apply({ type: "snapshot", calls, skew, thresholds, askedAt, at: now() });
-    return true;
+    openAgain();
+    return "open";
   } catch (error) {
-    return !askIfRefused(error);
+    return askIfRefused(error) ? "locked" : "away";
   }
+}
+
+/** The call that the address names: a page that is loaded again shows what it showed. */
+function openAgain() {
+  const id = wanted;
+  wanted = null;
+  if (id !== null && state.selected === null && findCall(state, id)) select(id);
+}
+
+/** Somebody has set this computer's clock: how it stands to the service's must be found out anew. */
+function watchClock() {
+  if (Math.abs(clockOffset() - clockSet) > CLOCK_S && state.link === "live") refresh();
 }
 
 function connect() {
@@ -140,11 +163,20 @@ async function enter(token) {
   }
 }
 
-/** A printed link may carry the token; it leaves the address bar before anything else happens. */
-function takeToken() {
-  const token = new URLSearchParams(location.hash.slice(1)).get("token");
+/** What the address says: the token of a printed link, which leaves it before anything else happens, and a call to open. */
+function readAddress() {
+  const said = new URLSearchParams(location.hash.slice(1));
+  const token = said.get("token");
+  wanted = said.get("call");
   if (token) history.replaceState(null, "", location.pathname + location.search);
   return token;
+}
+
+/** Into an open page a link is pasted, or a call's address. */
+function followAddress() {
+  const token = readAddress();
+  if (token) enter(token);
+  else openAgain();
 }
 
 byId("token-form").addEventListener("submit", (event) => {
@@ -158,9 +190,13 @@ byId("filter").addEventListener("input", (event) => apply({ type: "filter", text
 byId("call").addEventListener("click", () => call.start());
 acceptFiles((files) => sendFiles(files, askIfRefused));
 bindKeys({ view, select, selected: () => state.selected, call: () => call.start(), examine });
-setInterval(() => view.show(state, now()), TICK_MS);
+addEventListener("hashchange", followAddress);
+setInterval(() => {
+  view.show(state, now());
+  watchClock();
+}, TICK_MS);
 
 view.show(state, now());
-const token = takeToken();
+const token = readAddress();
 if (token) await enter(token);
 else connect();

@@ -24,13 +24,14 @@ export class Detail {
     this.looked = "";
     this.examination = new Examination(onPress);
     this.legKey = null;
-    this.caller = h("h2", { class: "detail-caller" });
+    this.caller = h("h2", { class: "detail-caller", dir: "auto" });
     this.id = h("p", { class: "sub mono" });
     this.legs = h("div", { class: "legs", role: "group", "aria-label": "Side of the call" });
     this.verdict = h("section", { class: "verdict", "aria-label": "Tag" });
     this.chart = svg("svg", { viewBox: "0 0 460 170", class: "chart", role: "img" });
     this.reasons = h("ul", { class: "reasons" });
     this.facts = h("dl", { class: "facts" });
+    this.told = h("dl", { class: "facts" });
     this.history = h("ol", { class: "history" });
     this.raw = h("pre", { class: "raw mono", tabindex: 0, "aria-label": "Raw tag" });
     this.copied = h("span", { class: "copied", role: "status" });
@@ -48,6 +49,7 @@ export class Detail {
       section("Score over time", this.chart),
       section("Why", this.reasons),
       section("This call", this.facts),
+      this.toldSection = section("Said by the line", this.told),
       section("Changes of tag", this.history),
       h("p", { class: "proof-note" }, PROOF),
       h("div", { class: "raw-head" }, copy, this.copied),
@@ -79,7 +81,7 @@ export class Detail {
     const marked = getSelection();
     if (of === this.rawOf && !marked.isCollapsed && marked.containsNode(this.raw, true)) return;
     this.rawOf = of;
-    const raw = leg ? JSON.stringify(leg.tag, null, 2) : "";
+    const raw = leg ? JSON.stringify(leg.tag, null, 2).replace(UNSEEN, escaped) : "";
     if (raw !== this.raw.textContent) setText(this.copied, ""); // what was copied is another tag
     setText(this.raw, raw);
   }
@@ -142,10 +144,12 @@ export class Detail {
     this.time = h("dd");
     const rows = [
       ["Net speech", secondsText(tag?.net_speech_s)], ["Audio heard", secondsText(tag?.audio_s)], ["Packets lost", lossText(tag?.loss)],
-      ["Score (LLR)", llrText(tag?.llr)], ["Time", this.time], ["From", sourceText(call.source)],
-      ...named(call.metadata), ...named(call.pii).filter(([name]) => name !== "Caller"), ["Model", tag?.model || "–"],
+      ["Score (LLR)", llrText(tag?.llr)], ["Time", this.time], ["From", sourceText(call.source)], ["Model", tag?.model || "–"],
     ];
-    this.facts.replaceChildren(...rows.map(([name, value]) => h("div", {}, h("dt", {}, name), value instanceof Node ? value : h("dd", {}, value))));
+    this.facts.replaceChildren(...rows.map(fact));
+    const told = [...named(call.metadata), ...named(call.pii).filter(([name]) => name !== "Caller")]; // no fact of ours, whatever its name
+    this.told.replaceChildren(...told.map(fact));
+    this.toldSection.hidden = !told.length;
   }
 
   showTime(call, leg, now) {
@@ -169,6 +173,9 @@ export class Detail {
   }
 }
 
+const UNSEEN = /[\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g; // in the record they are shown as what they are
+const escaped = (sign) => `\\u${sign.charCodeAt(0).toString(16).padStart(4, "0")}`;
+const fact = ([name, value]) => h("div", {}, h("dt", { dir: "auto" }, name), value instanceof Node ? value : h("dd", { dir: "auto" }, value));
 const section = (title, ...children) => h("section", {}, h("h3", {}, title), ...children);
 const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 const named = (pairs) => Object.entries(pairs).map(([name, value]) => [sentence(name), String(value)]);

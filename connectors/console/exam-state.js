@@ -12,7 +12,7 @@ const number = (value) => (Number.isFinite(value) ? value : null);
 /** A record with every field of the type it should have: one odd event must not break the page. */
 function clean(record) {
   const texts = ["state", "challenge", "id", "name", "language", "sentence", "spoken_by", "by", "who", "why"];
-  const numbers = ["attempt", "deadline_s", "compliance", "realism", "baseline", "identity", "llr"];
+  const numbers = ["attempt", "deadline_s", "decisions", "compliance", "realism", "baseline", "identity", "llr"];
   return {
     ...Object.fromEntries(texts.map((name) => [name, text(record[name])])),
     ...Object.fromEntries(numbers.map((name) => [name, number(record[name])])),

@@ -18,14 +18,14 @@ export class Examination {
     this.call = null;
     this.sending = new Set(); // calls and legs whose last decision the service has not answered yet
     this.shown = {};
-    this.state = h("p", { class: "exam-state", role: "status" });
+    this.state = h("p", { class: "exam-state" });
     this.speaker = h("p", { class: "exam-speaker" });
     this.sentence = h("p", { class: "exam-sentence" });
     this.clock = h("p", { class: "exam-clock num", role: "timer" });
     this.challenge = select("Challenge", [["", "As suggested"], ...Object.entries(CHALLENGES)]);
     this.language = select("Language", [["", "As set"], ...Object.entries(LANGUAGES)]);
     this.buttons = Object.fromEntries(Object.keys(ACTIONS).map((action) => [action, this.button(action)]));
-    this.override = new OverrideForm((verdict, why) => this.send("override", { verdict, why }));
+    this.override = new OverrideForm((verdict, why) => this.send("override", { verdict, why, decisions: this.override.seen }));
     this.message = h("p", { class: "exam-message", role: "alert" });
     this.result = h("div", { class: "exam-result" });
     this.decision = h("p", { class: "sub exam-decision" });
@@ -45,7 +45,7 @@ export class Examination {
       this.override.element);
     this.name = h("label", { class: "exam-who", for: "exam-who" }, "Your name, published with what you decide ", this.who);
     return [
-      h("h3", {}, "Examination"), this.state, this.speaker, this.sentence, this.clock, this.controls, this.message,
+      h("h3", {}, "Examination"), h("div", { role: "status" }, this.state, this.speaker, this.sentence), this.clock, this.controls, this.message,
       this.result, this.decision, this.history, this.name,
     ];
   }
@@ -54,9 +54,13 @@ export class Examination {
     const [label, key] = ACTIONS[action];
     const press = (event) => {
       if (event.detail > 1) return undefined; // the second click of a double one is not meant for what stands there by now
-      return action === "override" && !this.obstacles.override ? this.override.toggle() : this.press(action);
+      return action === "override" && !this.obstacles.override ? this.override.toggle(this.decisions) : this.press(action);
     };
     return h("button", { type: "button", class: "quiet", "data-action": action, on: { click: press } }, `${label} `, h("kbd", { "aria-hidden": "true" }, key));
+  }
+
+  get decisions() {
+    return this.exam?.record?.decisions ?? 0;
   }
 
   show(call, key, leg, now) {
@@ -86,6 +90,7 @@ export class Examination {
     const record = exam?.record;
     const state = stateOf(exam);
     const off = Boolean(exam?.refusal) && !record;
+    const focused = this.element.contains(document.activeElement) ? document.activeElement : null;
     this.element.hidden = !live && !record;
     setAttribute(this.element, "data-state", state);
     setText(this.state, exam?.refusal ? sentence(exam.refusal) : stateText(state));
@@ -98,6 +103,7 @@ export class Examination {
     this.controls.hidden = this.name.hidden = !live || off;
     this.showButtons(obstacles(exam, live), record);
     this.showResult(record, tag);
+    if (focused && !focused.getClientRects().length) this.element.closest("aside").querySelector(".close").focus(); // what it was on has gone
   }
 
   showButtons(why, record) {
@@ -111,7 +117,14 @@ export class Examination {
     const strong = speaks ? "answering" : why.ask ? "" : "ask";
     for (const action of ["ask", "answering"]) this.buttons[action].className = action === strong ? "strong" : "quiet";
     this.buttons.answering.classList.toggle("wanted", speaks);
-    if (why.override) this.override.close();
+    if (why.override) this.giveUp(why.override);
+  }
+
+  /** The form can no longer be sent: what was typed is not thrown away with it. */
+  giveUp(why) {
+    const typed = this.override.typed;
+    this.override.close();
+    if (typed) this.say(`${why} Not sent: “${typed}”`);
   }
 
   showResult(record, tag) {
@@ -131,7 +144,7 @@ export class Examination {
   /** A key of the keyboard: what ends the examination is only put under the finger. */
   pressKey(action) {
     if (!FINAL.has(action) || this.obstacles[action]) return this.press(action);
-    if (action === "override") return this.override.open();
+    if (action === "override") return this.override.open(this.decisions);
     this.buttons[action].focus();
     return this.say(`${ACTIONS[action][0]}: press Enter to confirm`);
   }
@@ -157,13 +170,14 @@ export class Examination {
     }
     this.sending.add(about);
     this.say("");
-    const given = Object.entries({ ...words, who: this.who.value.trim() }).filter(([, value]) => value);
+    const given = Object.entries({ ...words, who: this.who.value.trim() }).filter(([, value]) => value || value === 0);
     const failure = await this.onPress(call.id, legKey, { action, ...Object.fromEntries(given) });
     this.sending.delete(about);
     if (!isSame(this.call, call) || this.legKey !== legKey) return;
     if (failure) this.say(failure);
+    if (failure && action === "override") this.override.seen = this.decisions; // told now: the next press is a knowing one
     else if (action === "override") this.override.close();
-    else if (action === "ask") this.challenge.lastChild.value = "";
+    if (!failure && action === "ask") this.challenge.lastChild.value = "";
   }
 
   say(text) {

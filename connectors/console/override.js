@@ -25,6 +25,10 @@ export class OverrideForm {
     if (chosen) onSend(chosen.value, this.why.value.trim());
   }
 
+  get typed() {
+    return this.element.hidden ? "" : this.why.value.trim();
+  }
+
   /** Escape leaves the form, not the call. */
   leave(event) {
     if (event.key !== "Escape") return;
@@ -32,12 +36,14 @@ export class OverrideForm {
     this.toggle();
   }
 
-  toggle() {
-    if (this.element.hidden) this.open();
+  toggle(seen) {
+    if (this.element.hidden) this.open(seen);
     else this.close();
   }
 
-  open() {
+  /** @param seen how many decisions of operators are known to whoever fills it in */
+  open(seen) {
+    this.seen = seen;
     this.element.hidden = false;
     this.radios[0].focus();
   }

@@ -7,7 +7,8 @@ import { clockText, duration, llrText, lossText, percent, reasonText, secondsTex
 
 const CHANGED_S = 4; // how long a changed tag stays marked
 
-const cell = (name, ...children) => h("div", { role: "cell", class: name }, ...children);
+const cell = (name, ...children) => h("div", { role: "gridcell", class: name }, ...children);
+const outsider = (name) => h("span", { class: name, dir: "auto" }); // what somebody else has written, in whatever script
 
 /** The name shown for a caller; callers may be withheld, and then the call's id has to serve. */
 export const callerText = (call) => call.pii.caller || call.pii.from || call.metadata.caller || "Caller not given";
@@ -41,10 +42,10 @@ export class Row {
     this.exam = h("span", { class: "exam-mark" });
     this.share = h("span", { class: "share" });
     this.llr = h("span", { class: "llr" });
-    this.caller = h("span", { class: "main" });
+    this.caller = outsider("main");
     this.id = h("span", { class: "sub mono" }, id);
-    this.agent = h("span", { class: "main" });
-    this.queue = h("span", { class: "sub" });
+    this.agent = outsider("main");
+    this.queue = outsider("sub");
     this.line = svg("svg", { viewBox: "0 0 150 32", class: "spark", "aria-hidden": "true", preserveAspectRatio: "none" });
     this.cells = { speech: cell("c-speech num"), loss: cell("c-loss num"), time: cell("c-time num"), source: cell("c-source") };
     this.element = h("div", { role: "row", class: "row", tabindex: -1, "data-id": id },
@@ -82,6 +83,8 @@ export class Row {
     this.cells.loss.classList.toggle("lossy", Boolean(tag?.lossy));
     setText(this.cells.source, sourceText(call.source));
     drawSparkline(this.line, leg?.series ?? [], thresholds);
+    const mark = leg?.ended ? "" : markText(leg?.exam?.record);
+    setAttribute(this.element, "aria-label", [callerText(call), leg ? tagText(leg.tag) : verdictText("listening"), mark].filter(Boolean).join(", "));
   }
 
   mark(open) {
@@ -93,7 +96,7 @@ export class Row {
 export class EndedRow {
   constructor(id) {
     this.pill = new Pill();
-    this.caller = h("span", { class: "main" });
+    this.caller = outsider("main");
     this.parts = { why: cell("e-why"), time: cell("e-time num"), at: cell("e-at num") };
     this.element = h("div", { role: "row", class: "row old", tabindex: -1, "data-id": id },
       cell("e-tag", this.pill.element), cell("e-who", this.caller), ...Object.values(this.parts));
@@ -106,6 +109,7 @@ export class EndedRow {
     this.pill.show(leg);
     this.element.dataset.verdict = verdictOf(leg);
     setText(this.caller, callerText(call) === "Caller not given" ? call.id : callerText(call));
+    setAttribute(this.element, "aria-label", `${callerText(call)}, ${leg ? tagText(leg.tag) : verdictText("listening")}, ended`);
     setText(this.parts.why, call.lost ? reasonText("service-lost") : endText(leg?.tag));
     setText(this.parts.time, duration(ageOf(call, now)));
     setText(this.parts.at, clockText(call.endedAt));

@@ -8,6 +8,7 @@ export const ENDED_MAX = 50;
 const ROUNDING_S = 0.01; // the list and the records round their times
 const SERIES_MAX = 600;
 const CHANGES_MAX = 100;
+const TURNING = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g; // Unicode's marks of direction
 
 export const initialState = () => ({
   link: "connecting", // connecting | live | reconnecting | locked
@@ -30,7 +31,7 @@ export function reduce(state, action) {
     case "link": return { ...state, ...noNews(), link: action.link };
     case "degraded": return { ...state, ...noNews(), degraded: action.degraded };
     case "filter": return { ...state, ...noNews(), filter: action.text };
-    case "select": return { ...state, ...noNews(), selected: action.id };
+    case "select": return { ...state, ...noNews(), selected: action.id, ended: newest(state.ended, action.id) };
     case "examination": return receiveExamination(state, action);
     case "events": return withSelection(receiveEvents(state, action.tags, action.at));
     case "snapshot": return withSelection(receiveSnapshot(state, action));
@@ -130,10 +131,13 @@ function isOfNext(call, legKey, tag) {
 function newCall(about, startedAt) {
   return {
     id: about.call_id, began: about.started ?? null, last: null, before: about.before ?? null,
-    source: about.source ?? "", metadata: about.metadata ?? {}, pii: about.pii ?? {},
+    source: about.source ?? "", metadata: plain(about.metadata), pii: plain(about.pii),
     startedAt, endedAt: null, seenAt: startedAt, live: true, lost: false, legs: {},
   };
 }
+
+/** What callers and their lines say of themselves, without what would turn round the text that stands beside it. */
+const plain = (pairs) => Object.fromEntries(Object.entries(pairs ?? {}).map((pair) => pair.map((text) => String(text).replace(TURNING, ""))));
 
 function nextLeg(leg, tag, writtenAt, changed) {
   const entry = { at: writtenAt, wall: tag.wall_time, media: tag.media_time_s ?? tag.audio_s ?? 0, tag: tag.tag, text: tag.text, llr: tag.llr, reasons: tag.reasons ?? [] };
@@ -152,7 +156,7 @@ function withLeg(call, key, leg, tag, at) {
   const live = Object.values(legs).some((one) => !one.ended);
   return {
     ...call, legs, live, last: compare(call.last, tag) > 0 ? call.last : tag, lost: false, seenAt: at, source: tag.source || call.source,
-    metadata: { ...call.metadata, ...tag.metadata }, pii: { ...call.pii, ...tag.pii },
+    metadata: { ...call.metadata, ...plain(tag.metadata) }, pii: { ...call.pii, ...plain(tag.pii) },
     endedAt: live ? null : leg.updatedAt,
   };
 }
@@ -175,8 +179,11 @@ function place(next, call) {
   }
   next.calls.delete(call.id);
   const known = next.ended.some((one) => one.id === call.id);
-  next.ended = known ? next.ended.map((one) => (one.id === call.id ? call : one)) : [call, ...next.ended].slice(0, ENDED_MAX);
+  next.ended = known ? next.ended.map((one) => (one.id === call.id ? call : one)) : newest([call, ...next.ended], next.selected);
 }
+
+/** The last that ended; one whose detail is open stays beside them until it is closed. */
+const newest = (ended, open) => ended.filter((call, index) => index < ENDED_MAX || call.id === open);
 
 function forget(next, { id }) {
   next.calls.delete(id);
@@ -209,6 +216,19 @@ export function arrange(calls, previous, held) {
   const kept = previous.filter((id) => present.has(id));
   const placed = new Set(kept);
   return [...kept, ...sorted.filter((id) => !placed.has(id))];
+}
+
+/** The live calls tagged deepfake-likely but the one that is open, the newest such tag first. */
+export function alarms({ calls, selected }) {
+  const since = (call) => Math.max(...Object.values(call.legs).filter((leg) => verdictOf(leg) === "deepfake-likely").map((leg) => leg.changedAt));
+  return [...calls.values()].filter((call) => rank(call) === 0 && call.id !== selected).sort((a, b) => since(b) - since(a));
+}
+
+/** As many ids as there are rows for, in their order; of those left over, who needs attention most takes the last places. */
+export function fitting(ids, most, calls) {
+  if (ids.length <= most) return ids;
+  const urgent = ids.slice(most).filter((id) => rank(calls.get(id)) === 0).slice(0, most);
+  return [...ids.slice(0, most - urgent.length), ...urgent];
 }
 
 /** Does a call contain every word of the filter? */

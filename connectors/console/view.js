@@ -2,7 +2,7 @@
 import { byId, h, setAttribute, setText } from "./dom.js";
 import { Detail } from "./detail.js";
 import { callerText, EndedRow, Row, syncRows } from "./rows.js";
-import { arrange, countVerdicts, findCall, matches } from "./state.js";
+import { alarms, arrange, countVerdicts, findCall, fitting, mainLeg, matches, verdictOf } from "./state.js";
 import { linkText, shape, tagText, VERDICTS, verdictText } from "./words.js";
 
 const ROWS_MAX = 200; // beyond this nobody reads; the filter finds the rest
@@ -23,6 +23,7 @@ export class View {
     this.order = [];
     this.touchedAt = -Infinity;
     this.detail = new Detail(byId("detail"), () => onSelect(null), { onPress, onLook });
+    byId("alarm").addEventListener("click", () => onSelect(this.alarm));
     for (const id of ["rows", "ended"]) {
       byId(id).addEventListener("click", (event) => this.openFrom(event.target));
       for (const type of ["keydown", "pointermove", "focusin"]) byId(id).addEventListener(type, () => this.touch());
@@ -52,6 +53,18 @@ export class View {
     this.showLive(state, now);
     this.showEnded(state, now);
     this.showDetail(state, now);
+    this.showAlarm(state);
+  }
+
+  /** An alarm that stands nowhere on the screen, because of the detail or of other rows, is told in the header. */
+  showAlarm(state) {
+    const [newest, ...others] = alarms(state);
+    const unseen = newest !== undefined && !inSight(this.rows.get(newest.id)?.element);
+    const had = document.activeElement === byId("alarm");
+    this.alarm = newest?.id ?? null;
+    byId("alarm").hidden = !unseen;
+    if (unseen) setText(byId("alarm-text"), `${verdictText("deepfake-likely")}: ${callerText(newest)}${others.length ? ` and ${others.length} more` : ""}`);
+    else if (had) (byId("detail").hidden ? byId("live") : byId("detail")).focus();
   }
 
   showLink(state) {
@@ -80,7 +93,7 @@ export class View {
     const found = [...state.calls.values()].filter((call) => matches(call, state.filter));
     const before = this.order;
     this.order = arrange(found, this.order, this.held);
-    const ids = this.order.slice(0, ROWS_MAX);
+    const ids = fitting(this.order, ROWS_MAX, state.calls);
     const heir = this.heirOf(before, ids);
     syncRows(byId("rows"), this.rows, ids, (id) => new Row(id));
     if (heir) this.focusRow(this.rows.get(heir).element);
@@ -132,6 +145,11 @@ export class View {
     speak(byId("announce"), [...spoken.filter((one) => !one.urgent), ...offers]);
   }
 
+  /** The focus stays on the row, for the next one; what has opened beside it is said. */
+  announceOpen(call) {
+    speak(byId("announce"), [{ text: `The detail of ${callerText(call)} is open: ${verdictText(verdictOf(mainLeg(call)))}.` }]);
+  }
+
   rowElements() {
     return [...byId("rows").children, ...byId("ended").children];
   }
@@ -161,6 +179,12 @@ export class View {
   rowOf(id) {
     return this.rows.get(id)?.element ?? this.ended.get(id)?.element;
   }
+}
+
+function inSight(element) {
+  if (!element) return false;
+  const { top, bottom, height } = element.getBoundingClientRect();
+  return height > 0 && bottom > 0 && top < innerHeight;
 }
 
 function speak(region, spoken) {

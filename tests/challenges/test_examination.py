@@ -492,3 +492,14 @@ def test_a_whisper_well_done_is_passed_though_nothing_else_can_be_judged_of_it()
     caller.hear("quiet", 1.6)
     caller.judged(compliance=0.97)
     assert "passed" in caller.states
+
+
+def test_what_another_operator_has_decided_is_read_before_it_is_reversed() -> None:
+    caller = Caller(OPERATOR)
+    caller.exam.press(Press.OVERRIDE, caller.now, who="ben", why="the bank called", verdict="deepfake-likely", decisions=0)
+    with pytest.raises(ValueError, match='ben has meanwhile decided deepfake-likely: "the bank called"'):
+        caller.exam.press(Press.OVERRIDE, caller.now, who="ana", verdict="human-likely", decisions=0)
+    assert caller.exam.record()["decisions"] == 1
+    caller.exam.press(Press.OVERRIDE, caller.now, who="ana", verdict="human-likely", decisions=1)
+    caller.exam.press(Press.OVERRIDE, caller.now, who="a script", verdict="uncertain")
+    assert caller.exam.record()["decisions"] == 3, "who does not tell what was seen is taken at their word"

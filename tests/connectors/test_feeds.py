@@ -76,6 +76,12 @@ async def test_the_socket_carries_the_same_records(gate: Setup) -> None:
     assert first == {"id": "170-0", "event": "score", "data": {"seq": 0}}
 
 
+async def test_a_quiet_socket_says_so_in_words_that_a_page_hears(gate: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feeds, "KEEP_ALIVE_S", 0.05)
+    async with gate.client.ws_connect("/v1/ws", headers=AUTH) as socket:
+        assert await socket.receive_json(timeout=2) == {"id": "", "event": "ping", "data": {}}
+
+
 async def test_a_browser_may_bring_its_token_as_a_sub_protocol(gate: Setup) -> None:
     gate.feed.events = EVENTS
     async with gate.client.ws_connect("/v1/ws", protocols=[f"bearer.{TOKEN}"]) as socket:

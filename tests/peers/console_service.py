@@ -48,6 +48,8 @@ class ConsoleService:
     offers: list[str] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
     unavailable: int = 0  # so many connections to the stream are answered 503
+    sockets: bool = True  # False: a proxy that lets none through
+    over: list[str] = field(default_factory=list)  # how each connection came: "socket" or "events"
     refuse_upload: tuple[int, str] | None = None
     exams: dict[str, dict[str, Any]] = field(default_factory=dict)  # call id -> what a look finds; none: they are off
     looked: list[str] = field(default_factory=list)  # ids of the calls whose examination was asked for
@@ -83,6 +85,7 @@ class ConsoleService:
         app.router.add_static("/console", CONSOLE)
         app.router.add_get("/v1/calls", self._calls)
         app.router.add_get("/v1/events", self._events)
+        app.router.add_get("/v1/ws", self._socket)
         app.router.add_post("/v1/session", self._session)
         app.router.add_post("/v1/recordings", self._recording)
         app.router.add_get("/v1/calls/{id}/examination", self._look)
@@ -116,20 +119,39 @@ class ConsoleService:
         if self.unavailable:
             self.unavailable -= 1
             return _error(503, "unavailable", "The service is starting.")
-        last = request.headers.get("Last-Event-ID") or request.query.get("last_event_id")
-        self.resumed.append(last)
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
         await response.prepare(request)
+        await response.write(b"retry: 50\n\n")
+        await self._tell(request, "events", response.write)
+        return response
+
+    async def _socket(self, request: web.Request) -> web.StreamResponse:
+        if not self.sockets or self.unavailable:
+            self.unavailable = max(0, self.unavailable - 1)
+            return _error(503, "unavailable", "The service is starting.")
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+
+        async def write(block: bytes) -> None:
+            parts = dict(line.split(": ", 1) for line in block.decode().strip().split("\n"))
+            await socket.send_json({"id": parts["id"], "event": parts["event"], "data": json.loads(parts["data"])})
+
+        await self._tell(request, "socket", write)
+        await socket.close()
+        return socket
+
+    async def _tell(self, request: web.Request, over: str, write: Any) -> None:
+        last = request.headers.get("Last-Event-ID") or request.query.get("last_event_id")
+        self.resumed.append(last)
+        self.over.append(over)
         client: asyncio.Queue[bytes | None] = asyncio.Queue()
         for block in self.sent[int(last) if last else len(self.sent) :]:
             client.put_nowait(block)
         self._clients.add(client)
-        await response.write(b"retry: 50\n\n")
         with suppress(ConnectionResetError):  # the page was closed
             while (block := await client.get()) is not None:
-                await response.write(block)
+                await write(block)
         self._clients.discard(client)
-        return response
 
     async def _recording(self, request: web.Request) -> web.Response:
         self.uploads.append((dict(request.query), await request.read()))

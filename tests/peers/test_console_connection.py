@@ -54,6 +54,57 @@ async def test_page_opens_the_stream_again_after_a_refusal(browser: Browser, ser
     await page.wait_for(f"{ROWS} === 'a'")
 
 
+async def test_where_no_socket_comes_through_the_page_follows_events(browser: Browser, service: ConsoleService) -> None:
+    service.sockets = False
+    page = await open_console(browser, service)
+    service.tag("a", "uncertain", 0)
+    await page.wait_for(f"{ROWS} === 'a'")
+    service.calls = [{"call_id": "a", "legs": {"caller": make_tag("a", "uncertain", 0)}}]
+    service.drop_clients()
+    service.tag("a", "deepfake-likely", 1)
+    await page.wait_for("document.querySelector('#rows .row')?.dataset.verdict === 'deepfake-likely'")
+    assert service.over == ["events", "events"]
+    assert service.resumed == [None, "1"]
+
+
+async def test_as_many_pages_are_open_as_an_operator_likes_and_keys_still_work(page: Page, service: ConsoleService) -> None:
+    """A browser keeps six HTTP connections to a host, for all its pages."""
+    await page.eval("""import('/console/stream.js').then(stream => {
+        const [onTag, onLost, onDegraded, onGap, onRefused] = Array(5).fill(() => {});
+        window.opened = 0;
+        const onOpen = () => { opened += 1; };
+        for (let n = 0; n < 8; n += 1) stream.followEvents({onTag, onOpen, onLost, onDegraded, onGap, onRefused});
+    })""")
+    await page.wait_for("opened === 8")
+    asked = "fetch('v1/calls', {signal: AbortSignal.timeout(3000)}).then(answer => answer.status)"
+    assert await page.eval(asked) == 200
+    assert set(service.over) == {"socket"}
+
+
+async def test_a_link_that_is_pasted_into_an_open_page_opens_it_and_leaves_the_address(
+    browser: Browser, service: ConsoleService
+) -> None:
+    service.token = "right"
+    page = await browser.open(service.url + "/")
+    await page.wait_for("document.querySelector('#token-dialog').open")
+    await page.eval("location.hash = '#token=right'")
+    await page.wait_for(f"{LIVE} && !document.querySelector('#token-dialog').open")
+    assert "right" not in await page.eval("location.href")
+
+
+async def test_a_page_that_is_loaded_again_shows_the_call_it_showed(browser: Browser, service: ConsoleService) -> None:
+    page = await open_console(browser, service)
+    service.tag("a/1 &", "uncertain", 0)
+    service.calls = [{"call_id": "a/1 &", "legs": {"caller": make_tag("a/1 &", "uncertain", 0)}}]
+    await page.wait_for(f"{ROWS} === 'a/1 &'")
+    await page.click("#rows .row")
+    await page.wait_for(f"{text('.detail .mono')} === 'a/1 &'")
+    again = await open_console(browser, service, await page.eval("location.pathname + location.hash"))
+    await again.wait_for(f"{text('.detail .mono')} === 'a/1 &'")
+    await page.press("Escape")
+    assert await page.eval("location.hash") == ""
+
+
 async def test_calls_that_ended_unseen_leave_the_live_list(page: Page, service: ConsoleService) -> None:
     service.tag("a", "human-likely")
     await page.wait_for(f"{ROWS} === 'a'")

@@ -52,7 +52,7 @@ async def test_the_tag_is_set_by_hand_with_a_reason(page: Page, service: Console
         "reasons": ["operator-override"],
     }
     await page.click(".exam-override [type=submit]")
-    assert await sent(service) == [{"action": "override", "verdict": "uncertain", "why": "a colds"}]
+    assert await sent(service) == [{"action": "override", "verdict": "uncertain", "why": "a colds", "decisions": 0}]
     await page.wait_for(f"{FORM}.hidden && {EXAM}.includes('Decided by an operator: “a colds”.')")
     assert await page.eval(FOCUS) == "override", "the focus is not lost with the form"
 

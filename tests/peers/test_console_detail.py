@@ -82,7 +82,7 @@ async def test_exactly_one_row_is_a_tab_stop(page: Page, service: ConsoleService
         == "b"
     )
     roles = (
-        "['table', 'rowgroup', 'row', 'cell', 'columnheader'].every(role => document.querySelector(`[role=${role}]`))"
+        "['grid', 'rowgroup', 'row', 'gridcell', 'columnheader'].every(role => document.querySelector(`[role=${role}]`))"
     )
     assert await page.eval(roles)
 

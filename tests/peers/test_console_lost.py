@@ -16,11 +16,11 @@ pytestmark = [pytest.mark.peer, pytest.mark.asyncio(loop_scope="module")]
 
 LINK = "document.querySelector('#link').innerText"
 DIALOG = "document.querySelector('#token-dialog').open"
-FOLLOW = """import('/console/api.js').then(api => {
+FOLLOW = """import('/console/stream.js').then(stream => {
     window.heard = [];
     const say = (word) => () => heard.push(word);
     const told = {onTag: (tag) => heard.push(tag.call_id), onOpen: say('open'), onLost: say('lost')};
-    window.feed = api.followEvents({...told, onDegraded: say(''), onGap: say('gap'), onRefused: say('refused'), quiet: 400});
+    window.feed = stream.followEvents({...told, onDegraded: say(''), onGap: say('gap'), onRefused: say('refused'), quiet: 400});
 })"""
 
 
@@ -83,14 +83,18 @@ async def test_a_decision_without_an_answer_blocks_no_other_call(page: Page, ser
             await asyncio.sleep(0.02)
 
 
-async def test_a_call_that_has_left_the_page_is_not_open_any_more(page: Page, service: ConsoleService) -> None:
+async def test_a_call_that_is_read_stays_until_it_is_closed_and_then_leaves(page: Page, service: ConsoleService) -> None:
     await show_calls(page, service, old="human-likely")
     await page.click("#rows .row")
     service.tag("old", "human-likely", 1, kind="end")
     for number in range(50):
         service.tag(f"e{number}", "human-likely", kind="end")
     Teller(service, "new").tell(PROPOSED)
-    await page.wait_for(f"{ROWS} === 'new' && document.querySelector('#detail').hidden")
+    await page.wait_for(f"{ROWS} === 'new'")
+    await page.wait_for("document.querySelectorAll('#ended .row').length === 51")
+    assert not await page.eval("document.querySelector('#detail').hidden"), "what is being read is not closed"
+    await page.press("Escape")
+    await page.wait_for("document.querySelectorAll('#ended .row').length === 50 && document.querySelector('#detail').hidden")
     await page.eval("document.querySelector('#rows .row').focus()")
     await page.press("a")
     async with asyncio.timeout(5):
