@@ -52,8 +52,10 @@ def open_microphone(
     """Frames of the default or a named input device, inside a running event loop. AudioError says what is missing."""
     try:
         import sounddevice
-    except (ImportError, OSError) as error:  # OSError: the package is there, PortAudio is not
+    except ImportError as error:
         raise AudioError(f"the microphone needs the extra: pip install 'vivavoce[microphone]' ({error})") from None
+    except OSError as error:  # the package is there, its library is not: only wheels for macOS and Windows bring it
+        raise AudioError(f"the microphone needs PortAudio: apt-get install libportaudio2, or the like ({error})") from None
     microphone = Microphone(on_frame, asyncio.get_running_loop())
     chosen: int | str | None = int(device) if device is not None and device.isdigit() else device
     try:

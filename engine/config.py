@@ -302,10 +302,16 @@ def check_reachable(settings: Settings) -> None:
         raise ConfigError(f"server.host = {server.host!r} is reachable from outside: set server.token first")
 
 
+REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+
+
 def _check(settings: Settings) -> None:
     """What no single value can tell."""
     rtp, tags = settings.rtp, settings.tags
     if rtp.port_max <= rtp.port_min:
         raise ConfigError(f"rtp.port_max = {rtp.port_max} must be above rtp.port_min = {rtp.port_min}")
+    if settings.redis.url and not settings.redis.url.startswith(REDIS_SCHEMES):
+        scheme = settings.redis.url.partition(":")[0][:20]  # what follows may be a password
+        raise ConfigError(f"redis.url begins with {scheme!r}: allowed are {', '.join(REDIS_SCHEMES)}")
     if tags.deepfake_llr is not None and tags.human_llr is not None and tags.deepfake_llr >= tags.human_llr:
         raise ConfigError(f"tags.deepfake_llr = {tags.deepfake_llr} must be below tags.human_llr = {tags.human_llr}")

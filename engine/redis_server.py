@@ -69,7 +69,10 @@ async def open_redis(url: str = "", state_dir: Path | None = None) -> AsyncItera
     short = len(os.fsencode(tempfile.gettempdir())) <= SOCKET_FOLDER_MAX
     with tempfile.TemporaryDirectory(prefix="vivavoce-redis-", dir=None if short else "/tmp") as scratch:
         folder = state_dir or Path(scratch)
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"redis.state_dir = {str(folder)!r} cannot be made: {error.strerror}") from None
         if (found := find_server()) is not None:
             with _alone_in(folder):
                 async with _child(*found, folder, Path(scratch) / "redis.sock", durable=state_dir is not None) as info:

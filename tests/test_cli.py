@@ -60,6 +60,18 @@ def test_a_missing_file_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> N
     assert "Traceback" not in error
 
 
+def test_a_file_that_a_command_needs_is_named_first(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["score", "--manifest", "no-such.csv", "--out", "x.csv"]) == 2
+    assert capsys.readouterr().err == "vivavoce score: no-such.csv: No such file or directory\n"
+
+
+def test_a_file_that_cannot_be_written_once_the_service_is_up_is_told_before(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--ready-file", "/no/such/file", "--set", "server.port=0"]) == 2
+    said = capsys.readouterr()
+    assert said.err == "vivavoce serve: --ready-file /no/such/file: there is no folder /no/such\n"
+    assert "viva voce" not in said.out
+
+
 def told(stdout: int, *arguments: str) -> tuple[int, str]:
     """Exit status and stderr of a command whose output goes there, held back in a buffer as the shell's pipes have it."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}

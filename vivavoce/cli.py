@@ -85,10 +85,17 @@ def _run(arguments: list[str]) -> int:
     except BrokenPipeError:  # `vivavoce tags | head` is not a fault
         return 0
     except (VivavoceError, ValueError, OSError) as error:
-        print(f"vivavoce {args.command}: {error}", file=sys.stderr)
+        print(f"vivavoce {args.command}: {_sentence(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
+
+
+def _sentence(error: Exception) -> str:
+    """The system's own begin with a number and end with the file."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}"
+    return str(error)
 
 
 def _settle(stream: TextIO | None) -> None:

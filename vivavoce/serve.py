@@ -23,6 +23,7 @@ from connectors.gateway import GatewayOptions, build_app
 from connectors.udp import check_address
 from connectors.webrtc import WebRtcWhip
 from engine.config import Settings, check_reachable, describe_settings, is_loopback, load_settings
+from engine.errors import ConfigError
 from engine.hub import Hub
 from engine.logs import LineThread, configure_logs
 from engine.redis_server import RedisInfo, open_redis
@@ -61,6 +62,8 @@ def run(args: argparse.Namespace) -> int:
     settings = load_settings(args.config, os.environ, args.set)
     check_reachable(settings)
     check_address(settings.rtp.host)
+    if args.ready_file is not None and not args.ready_file.parent.is_dir():
+        raise ConfigError(f"--ready-file {args.ready_file}: there is no folder {args.ready_file.parent}")
     with LineThread(sys.stdout) as lines:
         configure_logs(settings.log.level, settings.log.format, pii=settings.log.pii, write=lines.write)
         serving = serve(settings, lines.write, demo=args.demo, ready_file=args.ready_file)

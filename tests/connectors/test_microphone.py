@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -162,3 +163,11 @@ def test_listen_without_the_extra_names_it(monkeypatch: pytest.MonkeyPatch, caps
     assert "pip install 'vivavoce[microphone]'" in out.err
     assert out.out == "", "no tag of a call that never was"
     assert out.err.count("\n") == 1
+
+
+async def test_a_package_without_its_library_is_another_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sounddevice.py").write_text("raise OSError('PortAudio library not found')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "sounddevice")
+    with pytest.raises(AudioError, match="needs PortAudio: apt-get install libportaudio2"), open_microphone(print):
+        pass

@@ -43,6 +43,7 @@ def test_redis_url_is_taken_from_where_everybody_puts_it() -> None:
         ("server.prot=1", 'unknown setting "server.prot"; did you mean "server.port"?'),
         ("nonsense", '"nonsense" is not of the form section.key=value'),
         ("rtp.timeout_s=0", "rtp.timeout_s = '0' is not possible: a number from 1 to 86400 s"),
+        ("redis.url=http://me:sesame@h", "redis.url begins with 'http': allowed are redis://, rediss://, unix://"),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_is_allowed(override: str, sentence: str) -> None:

@@ -211,3 +211,9 @@ def test_an_old_or_foreign_binary_is_passed_over(tmp_path: Path) -> None:
     assert server_version(str(tmp_path / "old" / "redis-server")) == (6, 2, 14)
     assert server_version(str(tmp_path / "foreign" / "redis-server")) is None
     assert server_version(str(tmp_path / "gone")) is None
+
+
+async def test_a_folder_that_cannot_be_made_is_named_by_its_setting() -> None:
+    with pytest.raises(ConfigError, match=r"redis.state_dir = '/proc/x' cannot be made: "):
+        async with open_redis("", Path("/proc/x")):
+            pass
