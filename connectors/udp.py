@@ -20,11 +20,13 @@ from connectors.media import RtpReceiver
 from connectors.packetizer import RtpPacketizer
 from connectors.playout import Player, RtpPlayer
 from connectors.rtp import Kind, classify
+from connectors.sieve import close_sieve, open_sieve
 from engine.audio import AudioFrame
 from engine.errors import ConfigError, OverloadError
 
 RECEIVE_BUFFER = 40 << 10  # bytes per socket: about 2 s of G.711. What is older would only make what follows late
 MAPPED = "::ffff:"  # before an IPv4 address, as a socket of both families has it (RFC 4291 section 2.5.5.2)
+MOST_PASSED = 1 << 12  # packets between two that came: more, and the numbers have begun anew
 MAX_DATAGRAM = 64 << 10  # bytes, the largest there is, for none may be cut; asyncio's own 256 KiB is mapped anew each time
 
 OnFrame = Callable[[AudioFrame, float], None]
@@ -111,6 +113,8 @@ class RtpEndpoint(asyncio.DatagramProtocol):
         self._clock = clock
         self._source: tuple[str, int] | None = None
         self._listening, self._unheard_before = True, 0
+        self._passed = 0  # sequence number of the last packet that came and was not listened to
+        self._socket: socket.socket | None = None
         self._transport: asyncio.DatagramTransport | None = None
         self._rtcp: asyncio.DatagramTransport | None = None
         self._ports: PortRange | None = None
@@ -129,7 +133,7 @@ class RtpEndpoint(asyncio.DatagramProtocol):
         if not self._listening:
             if classify(data) is Kind.RTP:  # else a line would be kept by what is no sound
                 self.last_packet = now
-                self.unheard += 1
+                self._pass(int.from_bytes(data[2:4]))
             return
         for frame in self.receiver.receive_datagram(data, now):
             self._on_frame(frame, now)
@@ -178,8 +182,18 @@ class RtpEndpoint(asyncio.DatagramProtocol):
         """Look into the datagrams that come, or, in want of time, only count them."""
         if listening and not self._listening:
             self.receiver.skip(self.unheard - self._unheard_before)
+        if self._listening and not listening:
+            self._passed = (self.receiver.jitter.next - 1) & 0xFFFF if self.receiver.jitter.next is not None else -1
+        if self._socket is not None and listening is not self._listening:
+            (open_sieve if listening else close_sieve)(self._socket)
         self._listening, self._unheard_before = listening, self.unheard
         self._waiting.discard(self)
+
+    def _pass(self, number: int) -> None:
+        """A packet that nobody looks into, and those before it that the system has dropped."""
+        step = (number - self._passed) & 0xFFFF
+        self.unheard += step if 0 < step < MOST_PASSED else 1
+        self._passed = number
 
     def close(self) -> None:
         """Close the sockets and give the port back; safe to repeat."""
@@ -191,7 +205,7 @@ class RtpEndpoint(asyncio.DatagramProtocol):
                 transport.close()
         if self._ports is not None:
             self._ports.release(self.port)
-        self._transport = self._rtcp = self._ports = None
+        self._transport = self._rtcp = self._ports = self._socket = None
 
     def _latch(self, data: bytes, addr: tuple[str, int]) -> bool:
         """Whether this is the call's source: the declared one, or the first that sends RTP."""
@@ -247,7 +261,7 @@ async def open_endpoint(
     rtp_socket, rtcp_socket = ports.bind()
     endpoint = RtpEndpoint(receiver, on_frame, declared=declared, waiting=waiting, codec=codec)
     endpoint.host, endpoint.port = rtp_socket.getsockname()[:2]
-    endpoint._ports = ports
+    endpoint._ports, endpoint._socket = ports, rtp_socket
     transport, _ = await loop.create_datagram_endpoint(lambda: endpoint, sock=rtp_socket)
     endpoint._transport = transport
     if hasattr(transport, "max_size"):

@@ -6,10 +6,12 @@ import asyncio
 import errno
 import os
 import socket
+import sys
 from collections.abc import AsyncIterator
 
 import pytest
 
+from connectors.sieve import KEPT
 from connectors.udp import PortRange, RtpEndpoint, Source, check_address, open_endpoint, outward
 from engine.audio import AudioFrame
 from engine.errors import ConfigError, OverloadError
@@ -272,15 +274,42 @@ async def test_who_has_no_time_to_listen_counts_and_knows_that_the_line_lives(li
         endpoint.listen(False)
         before = endpoint.last_packet
         stranger.sendto(packet(1).serialize(), (endpoint.host, endpoint.port))
-        for number in (1, 2, 3):
+        for number in range(1, 3 * KEPT + 1):
             caller.sendto(packet(number).serialize(), (endpoint.host, endpoint.port))
         async with asyncio.timeout(2):
-            while endpoint.unheard < 3:
+            while endpoint.unheard < 3 * KEPT:
                 await asyncio.sleep(0.002)
         assert len(heard) == 1
         assert endpoint.last_packet > before
         endpoint.listen(True)
-        caller.sendto(packet(4).serialize(), (endpoint.host, endpoint.port))
+        caller.sendto(packet(3 * KEPT + 1).serialize(), (endpoint.host, endpoint.port))
         await heard.until(2)
-    assert (endpoint.unheard, endpoint.foreign, endpoint.receiver.stats.received) == (3, 1, 2)
-    assert (heard[1].timestamp, heard[1].lost) == (4 * 160, False)
+    assert (endpoint.unheard, endpoint.receiver.stats.received) == (3 * KEPT, 2)
+    assert (heard[1].timestamp, heard[1].lost) == ((3 * KEPT + 1) * 160, False)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere every packet comes")
+async def test_the_system_takes_away_what_nobody_has_time_for(line: tuple[RtpEndpoint, Heard]) -> None:
+    endpoint, heard = line
+    came: list[bytes] = []
+    with sender() as caller:
+        caller.sendto(packet(0).serialize(), (endpoint.host, endpoint.port))
+        await heard.until(1)
+        endpoint.listen(False)
+        receive = endpoint.datagram_received
+        endpoint.datagram_received = lambda data, addr: came.append(data) or receive(data, addr)  # type: ignore[method-assign, func-returns-value]
+        for number in range(1, 10 * KEPT + 1):
+            caller.sendto(packet(number).serialize(), (endpoint.host, endpoint.port))
+        async with asyncio.timeout(2):
+            while endpoint.unheard < 10 * KEPT:
+                await asyncio.sleep(0.002)
+    assert len(came) == 10
+
+
+def test_a_sequence_that_begins_anew_is_counted_by_what_came() -> None:
+    endpoint = RtpEndpoint(receiver(), Heard(), clock=lambda: 1.0)
+    endpoint.datagram_received(packet(10).serialize(), ("127.0.0.1", 4000))
+    endpoint.listen(False)
+    for number in (18, 26, 30_000, 29_999, 30_008):
+        endpoint.datagram_received(packet(number).serialize(), ("127.0.0.1", 4000))
+    assert endpoint.unheard == 8 + 8 + 1 + 1 + 9
