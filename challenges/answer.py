@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.audio import Chunk
+from engine.companding import Codes, compress, expand
 
 Samples = NDArray[np.int16]
 Floats = NDArray[np.float64]
@@ -68,7 +69,7 @@ class Listener:
 
     def __init__(self, config: ListenerConfig, chunk_s: float) -> None:
         self._config, self._chunk_s = config, chunk_s
-        self._before: deque[tuple[NDArray[np.int8], int]] = deque(maxlen=max(1, round(config.before_s / chunk_s)))
+        self._before: deque[Codes] = deque(maxlen=max(1, round(config.before_s / chunk_s)))
         self._voice: float | None = None  # level of the louder of the kept chunks, from the first question on
         self._levels: deque[float] = deque(maxlen=FLOOR_CHUNKS)
         self._held: list[Chunk] = []
@@ -95,7 +96,7 @@ class Listener:
 
     def begin_prompt(self) -> None:
         if self._mode == "before" and self._before:
-            self._voice = float(np.percentile([level_of(unpacked(*kept)) for kept in self._before], 75))
+            self._voice = float(np.percentile([level_of(expand(kept)) for kept in self._before], 75))
         self._mode, self._held, self._loud, self._early = "prompt", [], [], False
         self._prompt, self._rested_s, self._talking = np.zeros(0), 0.0, False
         self._heard.clear()
@@ -161,7 +162,7 @@ class Listener:
 
     def before(self) -> Samples:
         """The latest plain speech from before the first question, int16 at 8 kHz."""
-        return np.concatenate([unpacked(*kept) for kept in self._before]) if self._before else np.zeros(0, np.int16)
+        return np.concatenate([expand(kept) for kept in self._before]) if self._before else np.zeros(0, np.int16)
 
     def answer(self) -> Answer:
         """What was collected, from a little before its first sound on; nothing of it stays here."""
@@ -187,9 +188,9 @@ class Listener:
             self._prompt = np.concatenate([played, np.full(ECHO_BLOCKS, QUIET_DB)])
 
     def _keep(self, chunk: Chunk) -> None:
-        """All calls of a service do this while nobody asks anything: nothing is worked out here, 8 us a chunk of speech."""
+        """All calls of a service do this while nobody asks anything: nothing is worked out here, 3 us a chunk of speech."""
         if chunk.speech_s > 0.3 * self._chunk_s and not chunk.lost_s:
-            self._before.append(packed(chunk.samples))
+            self._before.append(compress(chunk.samples))
 
     def _watch(self, chunk: Chunk) -> None:
         """During the prompt: sound that is not its echo is kept, once there was quiet."""
@@ -242,17 +243,6 @@ class Listener:
             return True
         played = self._prompt[max(0, self._since - ECHO_LAGS[1]) : self._since + ECHO_BLOCKS - ECHO_LAGS[0]]
         return likeness(np.array(self._heard), played) >= ECHO_LIKENESS
-
-
-def packed(samples: Samples) -> tuple[NDArray[np.int8], int]:
-    """Half the memory: int8 and a step, 40 dB above its own rounding. Every call keeps some seconds of this."""
-    step = max(1, -(-max(int(samples.max(initial=0)), -int(samples.min(initial=0))) // 127))
-    return np.rint(samples * np.float32(1 / step)).astype(np.int8), step
-
-
-def unpacked(small: NDArray[np.int8], step: int) -> Samples:
-    back: Samples = (small.astype(np.int32) * step).clip(-32768, 32767).astype(np.int16)
-    return back
 
 
 def level_of(samples: Samples) -> float:

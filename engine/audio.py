@@ -118,6 +118,9 @@ class Chunker:
             if lost:
                 self._lost += size / self._rate
             return []
+        if size == self._chunk and not fill:  # as where packets are gathered: it is a chunk already
+            self._index += 1
+            return [Chunk(samples, self._index - 1, speech_s, size / self._rate if lost else 0.0, now)]
         return self._feed_across(samples, speech_s, lost, now)
 
     def _feed_across(self, samples: Samples, speech_s: float, lost: bool, now: float) -> list[Chunk]:

@@ -295,10 +295,14 @@ class Call:
             self._speech_samples += block
             return self._block_s
         speech, octets = 0, self._rest + samples.tobytes()
-        whole = len(octets) - len(octets) % block  # block is that of 20 ms in samples, of 10 ms in bytes
-        for start in range(0, whole, 2 * block):
-            part = octets[start : min(start + 2 * block, whole)]
-            speech += len(part) // 2 if self._vad(part, rate) else 0
+        vad, step = self._vad, 2 * block  # bytes of 20 ms
+        whole = len(octets) - len(octets) % step
+        for start in range(0, whole, step):
+            if vad(octets[start : start + step], rate):
+                speech += block
+        if len(octets) - whole >= block:  # bytes of 10 ms
+            speech += block // 2 if vad(octets[whole : whole + block], rate) else 0
+            whole += block
         self._rest = octets[whole:]
         self._speech_samples += speech
         return speech / rate

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from connectors.g711 import MU_LAW
+from engine.companding import MU_LAW
 from engine.config import Model as ModelSettings
 from engine.config import Settings
 from models.runtime import OnnxModel, StateStore

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from challenges.answer import ECHO_BLOCKS, ECHO_LIKENESS, Listener, ListenerConfig, envelope, likeness, packed, unpacked
+from challenges.answer import ECHO_BLOCKS, ECHO_LIKENESS, Listener, ListenerConfig, envelope, likeness
 from engine.audio import Chunk
 
 CHUNK_S, SIZE = 0.16, 1280
@@ -82,7 +80,7 @@ def test_a_call_of_an_hour_keeps_no_more_than_one_of_a_minute() -> None:
     listener = Listener(ListenerConfig(), CHUNK_S)
     for _ in range(500):
         listener.receive_chunk(chunk(2000, speech=True))
-    assert sum(small.nbytes for small, _ in listener._before) <= 64_000
+    assert sum(small.nbytes for small in listener._before) <= 64_000
 
 
 def test_lost_and_silent_chunks_are_no_plain_speech() -> None:
@@ -193,18 +191,6 @@ def test_of_somebody_never_heard_before_speech_that_stands_out_is_an_early_answe
     for now in [20.0] * 12 + [level] * 6:
         listener.receive_chunk(chunk(now, speech=speech and now == level))
     assert listener.barged_in == heard
-
-
-@settings(deadline=None)
-@given(st.integers(1, 32767), st.integers(0, 2**31))
-def test_what_is_kept_small_comes_back_close(peak: int, seed: int) -> None:
-    samples = np.random.default_rng(seed).integers(-peak, peak + 1, 200).astype(np.int16)
-    back = unpacked(*packed(samples))
-    assert np.abs(back.astype(int) - samples).max() <= max(1, -(-peak // 127))
-
-
-def test_the_loudest_sample_there_is_survives() -> None:
-    assert unpacked(*packed(np.array([-32768, 32767], np.int16))).tolist() == pytest.approx([-32768, 32767], abs=258)
 
 
 def test_an_echo_resembles_its_prompt_and_other_speech_does_not() -> None:

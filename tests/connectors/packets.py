@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from connectors.codecs import make_decoder, parse_codec
-from connectors.g711 import MU_LAW
 from connectors.media import RtpReceiver
 from connectors.rtp import RtpPacket
 from engine.audio import AudioFrame
+from engine.companding import MU_LAW
 
 SSRC = 0x5EED
 

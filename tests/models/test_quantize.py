@@ -11,7 +11,7 @@ import pytest
 from onnx import numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
-from connectors.g711 import MU_LAW
+from engine.companding import MU_LAW
 from models import quantize as module
 from models.quantize import Streams, dev_streams, products, quantize, rows_are_apart, sha256, stream_scores
 from models.runtime import DEFAULT_WEIGHTS, INT8_WEIGHTS, load_info, load_model, save_info
