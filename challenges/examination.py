@@ -12,6 +12,7 @@ reason, never to a caller left hanging, and never counts against the caller.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -332,4 +333,5 @@ def _rounded(value: float | None) -> float | None:
 
 
 if __name__ == "__main__":
-    print(table())
+    with suppress(BrokenPipeError):  # `| head`
+        print(table(), flush=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 import msgspec
+import structlog
 from aiohttp import BodyPartReader, MultipartReader, StreamReader, web
 
 from connectors.arriving import Arriving
@@ -28,6 +30,8 @@ from connectors.guard import (
 )
 from connectors.requests import PACES, BadRequestError, CallRequest, ExaminationRequest, SessionRequest, decode
 from engine.errors import AudioError
+
+log = structlog.get_logger(__name__)
 
 JSON_LIMIT = 64 << 10  # bytes of a JSON or SDP body
 BODY_S = 10.0  # for such a body to arrive
@@ -218,7 +222,10 @@ class Gateway:
         pace = request.query.get("pace", PACES[0])
         if pace not in PACES:
             raise BadRequestError(f'pace "{pace[:20]}" is unknown: {" or ".join(PACES)}', "pace")
-        folder = Path(tempfile.mkdtemp(prefix="vivavoce-upload-"))
+        try:
+            folder = Path(tempfile.mkdtemp(prefix="vivavoce-upload-"))
+        except OSError as error:
+            raise _no_room(error) from None
         path = folder / "upload"
         try:
             posted = await self._store(request, path)
@@ -274,7 +281,7 @@ class Gateway:
         if request.content_type != "application/sdp":
             return error_response(415, "unsupported-media-type", "WHIP takes application/sdp", Accept="application/sdp")
         offer = (await self._small_body(request)).decode("utf-8", "replace")
-        keys = ("agent", "queue", "caller")
+        keys = ("agent", "queue", "caller", "language")
         metadata = {key: request.query[key][:128] for key in keys if request.query.get(key)}
         session_id, answer = await self._whip.open(offer, metadata)
         headers = {"Location": f"/v1/whip/{session_id}", "ETag": f'"{session_id}"'}
@@ -304,11 +311,22 @@ def _json(body: Json, status: int = 200, **headers: str) -> web.Response:
     return web.Response(body=msgspec.json.encode(body), status=status, content_type="application/json", headers=headers)
 
 
+def _no_room(error: OSError) -> BadRequestError:
+    """Where a file cannot be put down: not the sender's fault, and not for ever."""
+    log.error("a file that was sent cannot be kept", error=error.strerror)
+    return BadRequestError(f"the service has no room for this file now ({error.strerror})", "body", 507)
+
+
 async def _write(read: Callable[[], Awaitable[bytes]], path: Path) -> None:
     size = 0
-    with path.open("wb") as file:
-        while block := await read():
-            size += file.write(block)
+    try:
+        with path.open("wb") as file:
+            while block := await read():
+                size += file.write(block)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        raise _no_room(error) from None
     if not size:
         raise BadRequestError("the file is empty", "body", 422)
 

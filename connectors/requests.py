@@ -41,7 +41,10 @@ class CallRequest(Struct, frozen=True, forbid_unknown_fields=True):
     callee: Annotated[Name, Meta(description="published under `pii` only")] | None = None
     agent: Name | None = None
     queue: Name | None = None
-    metadata: Annotated[dict[Name, Annotated[str, Meta(max_length=256)]], Meta(max_length=MAX_METADATA)] = {}
+    metadata: Annotated[
+        dict[Name, Annotated[str, Meta(max_length=256)]],
+        Meta(max_length=MAX_METADATA, description="published; `language` (de, es-MX) is that of the questions"),
+    ] = {}
     source: Annotated[str, Meta(max_length=64, description="ip or ip:port the RTP will come from")] | None = None
     listen_only: Annotated[
         bool, Meta(description="the sender plays nothing to the caller, as a media fork: the operator speaks every question")

@@ -89,7 +89,7 @@ MESSAGE: Json = {
     "required": ["id", "event", "data"],
     "properties": {
         "id": {"type": "string", "description": "resumes after this record; empty for a notice"},
-        "event": {"enum": ["tag", "score", "exam", "end", "gap", "degraded", "restored"]},
+        "event": {"enum": ["tag", "score", "exam", "end", "gap", "degraded", "restored", "ping"]},
         "data": {"anyOf": [{"$ref": "#/components/schemas/Tag"}, {"$ref": "#/components/schemas/Notice"}]},
     },
     "additionalProperties": False,

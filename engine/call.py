@@ -10,6 +10,7 @@ moves it to `no-speech`; only scores over speech that was really heard can clear
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -360,4 +361,5 @@ def table() -> str:
 
 
 if __name__ == "__main__":
-    print(table())
+    with suppress(BrokenPipeError):  # `| head`
+        print(table(), flush=True)

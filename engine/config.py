@@ -10,11 +10,13 @@ import difflib
 import ipaddress
 import logging
 import math
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct
@@ -109,7 +111,9 @@ class Examination(Struct, frozen=True, forbid_unknown_fields=True):
         Literal["operator", "automatic", "off"],
         _meta("who decides to ask: the engine proposes and the operator presses, the engine itself, or nobody"),
     ] = "operator"
-    language: Annotated[Literal["en", "es", "fr", "de"], _meta("of the questions, unless the call names another")] = "en"
+    language: Annotated[
+        Literal["en", "es", "fr", "de"], _meta("of the questions, unless a call names another: `metadata.language`")
+    ] = "en"
     prompts: Annotated[str, _meta("folder of a prompt pack; empty: the operator speaks the questions")] = ""
     pool: Annotated[tuple[str, ...], _meta("challenges that may be asked; empty: what the call's line carries")] = ()
     suspicious_llr: Annotated[
@@ -303,6 +307,9 @@ def check_reachable(settings: Settings) -> None:
 
 
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+TOKEN_MAX = 512  # characters
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s]+")
+_HOST = re.compile(r"[A-Za-z0-9._:%-]+")
 
 
 def _check(settings: Settings) -> None:
@@ -310,8 +317,29 @@ def _check(settings: Settings) -> None:
     rtp, tags = settings.rtp, settings.tags
     if rtp.port_max <= rtp.port_min:
         raise ConfigError(f"rtp.port_max = {rtp.port_max} must be above rtp.port_min = {rtp.port_min}")
-    if settings.redis.url and not settings.redis.url.startswith(REDIS_SCHEMES):
-        scheme = settings.redis.url.partition(":")[0][:20]  # what follows may be a password
-        raise ConfigError(f"redis.url begins with {scheme!r}: allowed are {', '.join(REDIS_SCHEMES)}")
+    if rtp.advertise and not _HOST.fullmatch(rtp.advertise):
+        raise ConfigError(f"rtp.advertise = {rtp.advertise!r} is neither an address nor a host's name")
+    _check_server(settings.server)
+    check_redis_url(settings.redis.url, "redis.url")
     if tags.deepfake_llr is not None and tags.human_llr is not None and tags.deepfake_llr >= tags.human_llr:
         raise ConfigError(f"tags.deepfake_llr = {tags.deepfake_llr} must be below tags.human_llr = {tags.human_llr}")
+
+
+def _check_server(server: Server) -> None:
+    if any(not "!" <= sign <= "~" for sign in server.token):  # a line's end behind a secret, say; not to be repeated
+        raise ConfigError("server.token holds a blank, a line's end or another sign that no header can carry")
+    if len(server.token) > TOKEN_MAX:
+        raise ConfigError(f"server.token has {len(server.token)} characters: at most {TOKEN_MAX} are allowed")
+    for origin in server.cors_origins:
+        if not _ORIGIN.fullmatch(origin):
+            raise ConfigError(f"server.cors_origins: {origin!r} is no origin of the form https://host or https://host:8443")
+
+
+def check_redis_url(url: str, named: str) -> None:
+    """ConfigError for what is wrong with it, without what may be its password."""
+    if url and not url.startswith(REDIS_SCHEMES):
+        raise ConfigError(f"{named} begins with {url.partition(':')[0][:20]!r}: allowed are {', '.join(REDIS_SCHEMES)}")
+    try:
+        _ = urlsplit(url).port
+    except ValueError:
+        raise ConfigError(f"{named}: its port is no number from 0 to 65535") from None

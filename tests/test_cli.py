@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import json
 import os
 import subprocess
 import sys
@@ -113,3 +114,17 @@ def test_a_file_name_that_is_no_text_costs_only_its_letters(tmp_path: Path, monk
     assert main(["screen", *map(str, files)]) in (0, 1)
     heads = [line for line in out.getvalue().decode().splitlines() if not line.startswith(" ")]
     assert heads == [f"{tmp_path}/{name}  caller  (recording)" for name in ("a.wav", "\\udcff.wav", "b.wav")]
+
+
+def test_ctrl_c_while_a_command_is_still_being_loaded_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(command: str | None) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("vivavoce.cli.build_parser", interrupted)
+    assert main(["serve"]) == 130
+
+
+def test_json_is_readable_in_any_encoding() -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "vivavoce", "challenges", "--json", "--language", "de"]
+    assert json.loads(subprocess.run(command, capture_output=True, check=True, env=environment).stdout)

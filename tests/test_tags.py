@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from engine.streams import encode_tag
 from tests.engine.tags import make_tag
 from tests.peers.redis import RealRedis
 from vivavoce import cli
-from vivavoce.tags import _line
+from vivavoce.tags import _line, shown
 
 STEP = {
     "state": "asked", "challenge": "whisper", "by": "operator", "who": "Ada", "why": "sounds tinny",
@@ -64,3 +66,17 @@ def test_a_redis_that_refuses_the_password_is_no_redis_that_is_away(
     err = capsys.readouterr().err
     assert "--redis: Redis asks for another user or password" in err
     assert ("hunter2" in err, err.count("\n")) == (False, 1)
+
+
+def test_a_caller_s_name_is_one_line_and_commands_no_terminal() -> None:
+    line = shown("Listening  +1 202\n07:45:00  evil  Human-likely\u001b[8m\u202e")
+    assert line == "Listening  +1 202\\n07:45:00  evil  Human-likely\\x1b[8m\\u202e"
+    assert shown("Åse Müller 王") == "Åse Müller 王"
+
+
+def test_json_on_stdout_is_only_json_while_redis_is_away(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "vivavoce", "tags", "--json", "--redis", "redis://127.0.0.1:1/0"]
+    with pytest.raises(subprocess.TimeoutExpired) as stopped:
+        subprocess.run(command, capture_output=True, timeout=4, check=False)
+    assert not stopped.value.stdout
+    assert b"hub lost redis" in (stopped.value.stderr or b"")

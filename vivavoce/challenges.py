@@ -49,11 +49,11 @@ def run(args: argparse.Namespace) -> int:
         if args.line is not None and challenge not in pool(by_line(args.line)):
             raise ValueError(f"challenge {challenge.key} is not in the default pool of the line {args.line}")
         question = draw(challenge, language, random.SystemRandom(), time.monotonic())
-        print(json.dumps(sample(question), ensure_ascii=False, indent=1) if args.json else describe(question))
+        print(json.dumps(sample(question), indent=1) if args.json else describe(question))
         return 0
     chosen = tuple(CATALOGUE.values()) if args.line is None else pool(by_line(args.line))
     if args.json:
-        print(json.dumps([record(c, language) for c in chosen], ensure_ascii=False, indent=1))
+        print(json.dumps([record(c, language) for c in chosen], indent=1))
     elif args.markdown:
         print(markdown(chosen, language))
     else:

@@ -11,7 +11,8 @@ import importlib
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TextIO
 
 from engine.errors import VivavoceError
@@ -75,20 +76,40 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    command = next((a for a in arguments if not a.startswith("-")), None)
-    args = build_parser(command).parse_args(arguments)
-    module = importlib.import_module(COMMANDS[args.command][0])
+    name = ""
     try:
-        status = int(module.run(args))
+        args = build_parser(next((a for a in arguments if not a.startswith("-")), None)).parse_args(arguments)
+        name = f" {args.command}"
+        module = importlib.import_module(COMMANDS[args.command][0])
+        with _logs_apart():
+            status = int(module.run(args))
         print(end="", flush=True)  # while a pipe without a reader, or a full disk, can still be told
         return status
     except BrokenPipeError:  # `vivavoce tags | head` is not a fault
         return 0
     except (VivavoceError, ValueError, OSError) as error:
-        print(f"vivavoce {args.command}: {_sentence(error)}", file=sys.stderr)
+        print(f"vivavoce{name}: {_sentence(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
+
+
+@contextmanager
+def _logs_apart() -> Iterator[None]:
+    """What parts of a service log while a command uses them goes to stderr: stdout is the command's. `serve` decides itself."""
+    if "structlog" not in sys.modules:  # a command that logs has imported it
+        yield
+        return
+    import structlog
+
+    from engine.logs import QuietLogger
+
+    before = structlog.get_config()
+    structlog.configure(logger_factory=lambda *_: QuietLogger(sys.stderr), cache_logger_on_first_use=False)
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
 
 
 def _sentence(error: Exception) -> str:

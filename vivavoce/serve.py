@@ -7,6 +7,8 @@ import asyncio
 import gc
 import os
 import secrets
+import shlex
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -64,9 +66,11 @@ def run(args: argparse.Namespace) -> int:
     check_address(settings.rtp.host)
     if args.ready_file is not None and not args.ready_file.parent.is_dir():
         raise ConfigError(f"--ready-file {args.ready_file}: there is no folder {args.ready_file.parent}")
-    with LineThread(sys.stdout) as lines:
+    machines = settings.log.format == "json"  # read stdout: what is for people goes elsewhere
+    with LineThread(sys.stdout) as lines, LineThread(sys.stderr) as others:
         configure_logs(settings.log.level, settings.log.format, pii=settings.log.pii, write=lines.write)
-        serving = serve(settings, lines.write, demo=args.demo, ready_file=args.ready_file)
+        say = others.write if machines else lines.write
+        serving = serve(settings, say, demo=args.demo, ready_file=args.ready_file)
         try:
             import uvloop
         except ImportError:
@@ -202,20 +206,24 @@ async def _listen(settings: Settings, stack: AsyncExitStack, front: Front, hub: 
     return f"http://{'[' + host + ']' if ':' in host else host}:{port}"
 
 
-def _follow(url: str, *, own: bool) -> str:
+def _follow(url: str, shard: int, *, own: bool) -> str:
     """The command that follows the tags. Our own Redis's password goes by the environment, which only its user can read,
     unlike a command line; a password of theirs is not ours to show, and they have it."""
+    command = "vivavoce" if shutil.which("vivavoce") else shlex.quote(sys.argv[0])
+    command += " tags" + (f" --shard {shard}" if shard else "")
     if own:
-        return f"REDIS_URL={url} vivavoce tags"
+        return f"REDIS_URL={url} {command}"
     secret = "@" in url or "password=" in url
-    return "REDIS_URL=(your redis.url) vivavoce tags" if secret else f"vivavoce tags --redis {url}"
+    return f"REDIS_URL=(your redis.url) {command}" if secret else f"{command} --redis {shlex.quote(url)}"
 
 
 def _greeting(service: Service, settings: Settings, demo: bool) -> str:
-    """What a person at the terminal needs to know. Token and password are for their eyes and go to no log."""
-    url, token = service.url, service.token
-    entry = url if service.open else f"{url}/#token={token}"
-    auth = "" if service.open else f" -H 'Authorization: Bearer {token}'"
+    """What a person at the terminal needs to know. Our own token and password are for their eyes and go to no log; a token
+    that was set they have."""
+    url, token = service.url, "" if settings.server.token else service.token
+    entry = url if service.open else f"{url}/#token={token}" if token else f"{url}/   asks for your server.token"
+    bearer = token or "$TOKEN"
+    auth = "" if service.open else f' -H "Authorization: Bearer {bearer}"'
     lines = [
         f"viva voce {__version__}",
         f"  console           {entry}",
@@ -224,7 +232,7 @@ def _greeting(service: Service, settings: Settings, demo: bool) -> str:
         f"  send a file       curl -s{auth} --data-binary @call.wav '{url}/v1/recordings?name=call.wav'",
         "  a capture         the same with a .pcap, or: vivavoce screen call.pcap",
         f"  tags              {service.redis.label}, stream {stream_name(settings.redis.shard)}",
-        f"                    {_follow(service.redis.url, own=not settings.redis.url)}",
+        f"                    {_follow(service.redis.url, settings.redis.shard, own=not settings.redis.url)}",
     ]
     if demo:
         lines.append("  demo              three calls are being played: two people, one synthesiser")

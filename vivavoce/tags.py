@@ -15,7 +15,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from engine.config import load_settings
+from engine.config import check_redis_url, load_settings
 from engine.errors import StreamError
 from engine.hub import Hub
 from engine.streams import REFUSED, stream_name
@@ -30,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add = parser.add_argument
     add("--redis", metavar="URL", help="redis:// URL (default: the setting redis.url, from REDIS_URL)")
-    add("--shard", type=int, default=0, metavar="N", help="stream vivavoce:tags:N (default: 0)")
+    add("--shard", type=int, metavar="N", help="stream vivavoce:tags:N (default: the setting redis.shard, 0)")
     add("--from", dest="start", metavar="ID", help="begin after this event id; 0-0 for all (default: new ones only)")
     add("--call", metavar="ID", help="one call only")
     add("--scores", action="store_true", help="score updates too, not only changes of tag, steps of examinations and ends")
@@ -39,11 +39,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    settings = load_settings(None, os.environ).redis
+    args.shard = settings.shard if args.shard is None else args.shard
     if args.shard < 0 or (args.count is not None and args.count < 1):
         raise ValueError(f"--shard {args.shard} --count {args.count}: a shard is 0 or more, a count 1 or more")
-    url = args.redis or load_settings(None, os.environ).redis.url
+    url = args.redis or settings.url
     if not url:
         raise StreamError("which Redis? Set REDIS_URL, as in the line that the service prints, or give --redis redis://HOST:PORT/0")
+    check_redis_url(url, "--redis" if args.redis else "redis.url")
     return asyncio.run(_follow(url, args))
 
 
@@ -87,13 +90,18 @@ def _line(data: bytes) -> str:
     llr = "" if record["llr"] is None else f"LLR {record['llr']:+.2f}"
     what = f"{record['text']} (ended)" if record["kind"] == "end" else record["text"]
     if record["kind"] == "exam":
-        return f"{clock}  {record['call_id']:16.16} {record['leg']:6} {_step(record['examination'])}".rstrip()
+        return shown(f"{clock}  {record['call_id']:16.16} {record['leg']:6} {_step(record['examination'])}".rstrip())
     caller = record["pii"].get("caller", "")
     reasons = ", ".join(record["reasons"])
-    return (
+    return shown(
         f"{clock}  {record['call_id']:16.16} {record['leg']:6} {what:24} {llr:10} "
         f"{record['net_speech_s']:6.1f} s speech  {caller}  {reasons}".rstrip()
     )
+
+
+def shown(line: str) -> str:
+    """One line, whatever a caller calls himself: line ends and a terminal's commands are shown as what they are."""
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in line)
 
 
 def _step(examination: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ import json
 import pytest
 
 from connectors import feeds
+from connectors.documents import asyncapi
 from connectors.feeds import frame, with_keep_alive
 from tests.connectors.gateway import AUTH, TOKEN, Event, Feed, Setup
 
@@ -102,3 +103,10 @@ async def test_a_socket_message_has_a_limit(gate: Setup) -> None:
         await socket.send_str("x" * 5000)
         message = await socket.receive(timeout=2)
     assert message.data == 1009
+
+
+async def test_what_a_quiet_socket_says_is_in_the_served_document(gate: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feeds, "KEEP_ALIVE_S", 0.05)
+    async with gate.client.ws_connect("/v1/ws", headers=AUTH) as socket:
+        said = await socket.receive_json(timeout=2)
+    assert said["event"] in asyncapi()["components"]["schemas"]["SocketMessage"]["properties"]["event"]["enum"]

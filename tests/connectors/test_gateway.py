@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -204,3 +205,14 @@ async def test_metrics_are_prometheus_text(gate: Setup) -> None:
     async with gate.client.get("/metrics", headers=AUTH) as response:
         assert response.content_type == "text/plain"
         assert await response.read() == b"vivavoce_calls 0\n"
+
+
+async def test_a_full_disk_is_told_as_one(gate: Setup, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "open", full)
+    error = (await ask(gate, "POST", "/v1/recordings", 507, data=b"RIFF"))["error"]
+    assert error["message"] == "the service has no room for this file now (No space left on device)"
+    monkeypatch.setattr(tempfile, "mkdtemp", full)
+    assert (await ask(gate, "POST", "/v1/recordings", 507, data=b"RIFF"))["error"]["field"] == "body"

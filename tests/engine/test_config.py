@@ -44,6 +44,12 @@ def test_redis_url_is_taken_from_where_everybody_puts_it() -> None:
         ("nonsense", '"nonsense" is not of the form section.key=value'),
         ("rtp.timeout_s=0", "rtp.timeout_s = '0' is not possible: a number from 1 to 86400 s"),
         ("redis.url=http://me:sesame@h", "redis.url begins with 'http': allowed are redis://, rediss://, unix://"),
+        ("redis.url=redis://h:notaport", "redis.url: its port is no number from 0 to 65535"),
+        ("server.token=s3cret\n", "server.token holds a blank, a line's end or another sign"),
+        ("server.token= ", "server.token holds a blank"),
+        ("server.token=" + 513 * "x", "server.token has 513 characters: at most 512 are allowed"),
+        ("server.cors_origins=foo", "server.cors_origins: 'foo' is no origin of the form https://host"),
+        ("rtp.advertise=a b", "rtp.advertise = 'a b' is neither an address nor a host's name"),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_is_allowed(override: str, sentence: str) -> None:

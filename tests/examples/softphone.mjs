@@ -19,10 +19,13 @@ function receive(block) {
 for (;;) {
   try {
     const headers = { Authorization: `Bearer ${token}`, ...(lastId && { "Last-Event-ID": lastId }) };
-    const response = await fetch(`${url}/v1/events`, { headers });
-    if (response.status === 401) throw Object.assign(new Error("the service does not accept this token"), { final: true });
+    const response = await fetch(`${url.replace(/\/+$/, "")}/v1/events`, { headers });
+    if (!response.ok) {
+      const final = response.status < 500 && ![408, 429].includes(response.status); // no later try would be answered otherwise
+      throw Object.assign(new Error(`${response.status} ${(await response.text()).slice(0, 200)}`), { final });
+    }
     let rest = "";
-    for await (const text of response.ok ? response.body.pipeThrough(new TextDecoderStream()) : []) {
+    for await (const text of response.body.pipeThrough(new TextDecoderStream())) {
       const blocks = (rest + text).split(/\r?\n\r?\n/); // an empty line ends the event
       rest = blocks.pop();
       blocks.forEach(receive);

@@ -14,8 +14,10 @@ async def follow(url: str, token: str) -> None:
             headers = {"Authorization": f"Bearer {token}"} | ({"Last-Event-ID": last_id} if last_id else {})
             try:
                 async with session.get(f"{url}/v1/events", headers=headers) as response:
-                    if response.status == 401:
-                        sys.exit("the service does not accept this token")
+                    if response.status != 200:
+                        print(response.status, (await response.text())[:200], file=sys.stderr)
+                        if response.status < 500 and response.status not in (408, 429):
+                            sys.exit(1)  # no later try would be answered otherwise
                     async for line in response.content:
                         name, _, value = line.decode().rstrip("\r\n").partition(": ")
                         if name == "id":
@@ -32,4 +34,4 @@ async def follow(url: str, token: str) -> None:
             await asyncio.sleep(pause)
 
 
-asyncio.run(follow(*sys.argv[1:3]))
+asyncio.run(follow(sys.argv[1].rstrip("/"), sys.argv[2]))
