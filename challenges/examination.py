@@ -167,8 +167,9 @@ class Examination:
         if self.stage is Stage.OVER or self.stage is Stage.IDLE:
             self.stage = Stage.OVER
             return
-        if self.stage in RUNNING:
+        if self.stage in RUNNING:  # whoever hangs up at a question has not passed it
             self._move(Stage.SKIPPED, ("audio-stopped",))
+            self._steps.append(Conclude(0.0, ("audio-stopped",), passed=False))
         self._move(Stage.OVER)
 
     # --- out ------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from connectors import rtp
-from connectors.codecs import CodecSpec, codec_of_type, make_decoder
+from connectors.codecs import CodecSpec, codec_of_type, make_decoder, static_decoders
 from connectors.media import RtpReceiver
 from engine.audio import AudioFrame
 from engine.errors import AudioError
@@ -117,7 +117,8 @@ def read_legs(path: Path, codecs: Mapping[int, CodecSpec] | None = None, seen: S
 
 def leg_frames(leg: CaptureLeg) -> Iterator[tuple[AudioFrame, float]]:
     """The leg's frames with their time, through the same receiver as live packets."""
-    receiver = RtpReceiver(make_decoder(leg.codec), leg.codec.payload_type)
+    others = static_decoders(leg.codec.payload_type)
+    receiver = RtpReceiver(make_decoder(leg.codec), leg.codec.payload_type, others=others)
     now = 0.0
     for time, datagram in leg.packets:
         now = max(now, time)  # captures of several interfaces may step back

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import av
@@ -37,6 +38,11 @@ _STATIC = {
     "OPUS": CodecSpec("OPUS", 111, 48000, 48000, 2),
     "L16": CodecSpec("L16", 96, 16000, 16000),
 }
+ASSIGNED = {  # RFC 3551 section 6, tables 4 and 5
+    0: "PCMU", 3: "GSM", 4: "G723", 5: "DVI4", 6: "DVI4", 7: "LPC", 8: "PCMA", 9: "G722", 10: "L16 at 44,100 Hz",
+    11: "L16 at 44,100 Hz", 12: "QCELP", 13: "comfort noise", 14: "MPA", 15: "G728", 16: "DVI4", 17: "DVI4", 18: "G729",
+    25: "video", 26: "video", 28: "video", 31: "video", 32: "video", 33: "video", 34: "video",
+}  # fmt: skip
 KNOWN = ", ".join([*_STATIC, "L16/8000", "opus/48000/2"])
 _PATTERN = re.compile(r"([A-Za-z0-9]{1,16})(?:/(\d{1,6}))?(?:/(\d{1,2}))?")
 
@@ -55,6 +61,8 @@ def parse_codec(text: str, payload_type: int | None = None) -> CodecSpec:
     elif clock != base.clock or channels > base.channels:
         raise ValueError(f'codec "{text}": {base.name} is known as {base}')
     number = checked_type(base.payload_type if payload_type is None else payload_type)
+    if ASSIGNED.get(number, base.name) != base.name:
+        raise ValueError(f"payload type {number} is that of {ASSIGNED[number]}, not of {base.name} (RFC 3551 section 6)")
     return CodecSpec(base.name, number, clock, clock if base.name == "L16" else base.rate, channels)
 
 
@@ -70,6 +78,12 @@ def checked_type(number: int) -> int:
 def codec_of_type(payload_type: int) -> CodecSpec | None:
     """The codec of a static payload type, for captures without signalling."""
     return next((c for c in _STATIC.values() if c.payload_type == payload_type and payload_type < 96), None)
+
+
+def static_decoders(besides: int) -> dict[int, Callable[[], Decoder]]:
+    """Of the telephone's static payload types but one: a sender may go over to another at any time (RFC 3264 section 5.1)."""
+    telephone = (_STATIC["PCMU"], _STATIC["PCMA"], _STATIC["G722"])
+    return {spec.payload_type: partial(make_decoder, spec) for spec in telephone if spec.payload_type != besides}
 
 
 def make_decoder(spec: CodecSpec) -> Decoder:

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from connectors.requests import PACES, CallRequest, ExaminationRequest, SessionRequest
+from connectors.requests import CHANNELS, PACES, CallRequest, ExaminationRequest, SessionRequest
 from connectors.schemas import CALL, CALLS, ERROR, EXAMINATION, MESSAGE, NOTICE, PLAYED, RESUME, TICKET
 from engine.events import REASONS, Tag
 
@@ -75,7 +75,7 @@ def _body(schema: str) -> Json:
 def _named(names: str, operations: Json, place: str = "path") -> Json:
     """A path with its parameters, `names` apart by blanks."""
     common = {"in": place, "required": place == "path"}
-    schemas = {"pace": {"enum": list(PACES), "default": PACES[0]}}
+    schemas = {name: {"enum": list(of), "default": of[0]} for name, of in (("pace", PACES), ("channels", CHANNELS))}
     named = [{"name": name, **common, "schema": {"type": "string", **schemas.get(name, {})}} for name in names.split()]
     return {"parameters": named, **operations}
 
@@ -118,7 +118,7 @@ def _paths() -> Json:
             },
         ),
         "/v1/recordings": _named(
-            "name pace",
+            "name pace channels",
             {"post": _operation("play a recording", {"202": _answer("playing", "Played")}, recording)},
             "query",
         ),
@@ -134,7 +134,7 @@ def _paths() -> Json:
         ),
         "/v1/whip": {
             "post": _named(
-                "agent queue caller",
+                "agent queue caller language",
                 _operation("a browser's call", {"201": _answer("SDP answer", None, "application/sdp")}, sdp),
                 "query",
             ),

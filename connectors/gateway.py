@@ -28,7 +28,7 @@ from connectors.guard import (
     same_token,
     session_cookie,
 )
-from connectors.requests import PACES, BadRequestError, CallRequest, ExaminationRequest, SessionRequest, decode
+from connectors.requests import CHANNELS, PACES, BadRequestError, CallRequest, ExaminationRequest, SessionRequest, decode
 from engine.errors import AudioError
 
 log = structlog.get_logger(__name__)
@@ -45,7 +45,7 @@ class CallDesk(Protocol):
 
     async def open_call(self, request: CallRequest) -> Json: ...
 
-    async def open_recording(self, path: Path, name: str, *, realtime: bool) -> Json: ...
+    async def open_recording(self, path: Path, name: str, *, realtime: bool, split: bool = False) -> Json: ...
 
     async def close_call(self, call_id: str) -> Json | None: ...
 
@@ -217,8 +217,11 @@ class Gateway:
         return error_response(404, "not-found", f"there is no call {request.match_info['call_id'][:64]!r}")
 
     async def open_recording(self, request: web.Request) -> web.StreamResponse:
-        if unknown := [name for name in request.query if name not in ("name", "pace")]:
-            raise BadRequestError(f'"{unknown[0][:40]}" is unknown here: name and pace are allowed', unknown[0][:40])
+        if unknown := [name for name in request.query if name not in ("name", "pace", "channels")]:
+            raise BadRequestError(f'"{unknown[0][:40]}" is unknown here: name, pace and channels are allowed', unknown[0][:40])
+        channels = request.query.get("channels", CHANNELS[0])
+        if channels not in CHANNELS:
+            raise BadRequestError(f'channels "{channels[:20]}" is unknown: {" or ".join(CHANNELS)}', "channels")
         pace = request.query.get("pace", PACES[0])
         if pace not in PACES:
             raise BadRequestError(f'pace "{pace[:20]}" is unknown: {" or ".join(PACES)}', "pace")
@@ -230,7 +233,7 @@ class Gateway:
         try:
             posted = await self._store(request, path)
             name = _file_name(request.query.get("name") or posted or "recording")
-            ticket = await self._desk.open_recording(path, name, realtime=pace == "realtime")
+            ticket = await self._desk.open_recording(path, name, realtime=pace == "realtime", split=channels == "split")
         except AudioError as error:  # by the name that the client knows
             raise AudioError(str(error).replace(str(path), name)) from None
         finally:

@@ -16,6 +16,7 @@ Name = Annotated[str, Meta(min_length=1, max_length=128)]
 Id = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^(?!\.+$)[A-Za-z0-9._:@-]+(?![^!-~])$")]
 MAX_METADATA = 32  # entries
 PACES = ("realtime", "fast")  # at which a recording is played, the first where nobody says
+CHANNELS = ("mix", "split")  # of a recording with two: one leg, or the first the caller's and the second the agent's
 _PATH = re.compile(r"`\$\.?([^`]*)`")
 _PATTERN = re.compile(r"Expected `str` matching regex '.*'(?= - at|$)")
 _UNKNOWN = re.compile(r"unknown field `([^`]*)`")

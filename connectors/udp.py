@@ -124,7 +124,10 @@ class RtpEndpoint(asyncio.DatagramProtocol):
     @property
     def source(self) -> str | None:
         """The latched sender as host:port."""
-        return f"{self._source[0]}:{self._source[1]}" if self._source else None
+        if self._source is None:
+            return None
+        host = f"[{self._source[0]}]" if ":" in self._source[0] else self._source[0]  # RFC 5952 section 6
+        return f"{host}:{self._source[1]}"
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         if addr != self._source and not self._latch(data, addr):

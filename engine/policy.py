@@ -171,8 +171,9 @@ class Policy:
         self._examined += llr
         self._answered |= llr != 0.0
         self._doubted = not passed
-        self.llr = (self.llr or 0.0) + llr
-        if (llr or not passed) and self._by_hand is None and self.enough:
+        if llr:
+            self.llr = (self.llr or 0.0) + llr
+        if (llr or not passed) and self._by_hand is None and self.enough and self.llr is not None:
             self._leaning, self._agreeing = self._lean(self.llr), self.config.agreeing_chunks
             self.verdict = self._leaning
         return self.verdict

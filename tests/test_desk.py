@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 
 from challenges.catalogue import Line
+from connectors.g711 import encode_a_law, encode_mu_law
 from connectors.requests import BadRequestError, CallRequest, ExaminationRequest
 from connectors.rtp import RtpPacket
 from engine.audio import AudioFrame
 from engine.call import CallConfig
 from engine.config import Rtp, Settings
 from engine.errors import OverloadError
+from tests.connectors.test_files import write_wav
 from vivavoce.desk import Desk
 
 
@@ -117,7 +119,7 @@ async def test_a_capture_of_more_calls_than_there_is_room_for_opens_none(
                 raise OverloadError("all 2 calls are in use")
             return lane
 
-    monkeypatch.setattr("vivavoce.desk._legs_of", lambda path: [("capture", {"caller": iter(())}) for _ in range(3)])
+    monkeypatch.setattr("vivavoce.desk._legs_of", lambda path, **_: [("capture", {"caller": iter(())})] * 3)
     desk._scorer = Full()  # type: ignore[assignment]
     (tmp_path / "x.pcap").write_bytes(b"\xd4\xc3\xb2\xa1")
     with pytest.raises(OverloadError):
@@ -257,7 +259,8 @@ async def test_a_payload_type_is_not_of_audio_and_of_keys(desk: Desk) -> None:
     [
         ({"codec": "GSM"}, "codec"), ({"codec": "PCMU", "payload_type": 70}, "payload_type"),
         ({"event_payload_type": 70}, "event_payload_type"), ({"event_payload_type": 0}, "event_payload_type"),
-        ({"source": "nowhere"}, "source"),
+        ({"source": "nowhere"}, "source"), ({"codec": "PCMU", "payload_type": 8}, "payload_type"),
+        ({"source": "127.0.0.1:4000", "legs": ("caller", "agent")}, "source"),
     ],
 )  # fmt: skip
 async def test_what_cannot_be_opened_names_its_field(desk: Desk, wrong: dict[str, Any], field: str) -> None:
@@ -265,6 +268,28 @@ async def test_what_cannot_be_opened_names_its_field(desk: Desk, wrong: dict[str
         await desk.open_call(CallRequest(call_id="x", **wrong))
     assert refused.value.field == field
     assert desk.live == 0
+
+
+async def test_a_sender_may_go_over_to_another_of_the_telephone_s_codecs(desk: Desk) -> None:
+    ticket = await desk.open_call(CallRequest(call_id="x", codec="PCMU"))
+    leg = desk._calls["x"].legs["caller"]
+    assert leg.endpoint is not None
+    loud = np.full(160, 8000, np.int16)
+    for number in range(32):
+        law = 0 if number < 16 else 8
+        payload = encode_mu_law(loud) if law == 0 else encode_a_law(loud)
+        leg.endpoint.datagram_received(RtpPacket(law, number, 160 * number, 7, payload).serialize(), ("127.0.0.1", 4000))
+    stats = leg.endpoint.receiver.stats
+    assert ticket["legs"]["caller"]["payload_type"] == 0
+    assert (stats.received, stats.foreign) == (32, 0)
+    assert desk._calls["x"].legs["caller"].session.call.tag("score").audio_s == pytest.approx(0.64, abs=0.17)
+
+
+@pytest.mark.parametrize("split", [False, True])
+async def test_the_channels_of_a_recording_are_two_legs_if_wished(desk: Desk, tmp_path: Path, split: bool) -> None:
+    path = write_wav(tmp_path / "x.wav", [np.zeros(8000, np.int16), np.full(8000, 500, np.int16)], 8000)
+    opened = await desk.open_recording(path, "x.wav", realtime=True, split=split)
+    assert list(desk._calls[opened["call_id"]].legs) == (["caller", "agent"] if split else ["caller"])
 
 
 async def test_a_challenge_that_there_is_not_is_no_question_of_time_and_gets_nobody_heard(desk: Desk) -> None:

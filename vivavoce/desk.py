@@ -19,7 +19,7 @@ import webrtcvad
 
 from challenges.catalogue import Line, by_name
 from connectors.capture import leg_frames, read_legs
-from connectors.codecs import CodecSpec, checked_type, make_decoder, parse_codec
+from connectors.codecs import CodecSpec, checked_type, make_decoder, parse_codec, static_decoders
 from connectors.files import open_recording, replay, sniff
 from connectors.media import RtpReceiver
 from connectors.playout import Player
@@ -110,6 +110,8 @@ class Desk:
         codec, events = _payloads(request)
         with naming("source"):
             declared = self._declared(request.source)
+            if declared is not None and declared.port is not None and len(set(request.legs)) > 1:
+                raise ValueError(f'source "{request.source}" names a port, from which two legs cannot come: give the ip alone')
         call = self._new_call(request.call_id, "rtp", request.public(), request.personal())
         with self._opening(call):
             for name in dict.fromkeys(request.legs):
@@ -119,7 +121,7 @@ class Desk:
                 leg.wideband = decoder.rate > NARROW
                 receiver = RtpReceiver(
                     decoder, codec.payload_type, wait_s=wait_s, event_types=frozenset({events}),
-                    gather=self._config.chunk_samples,
+                    gather=self._config.chunk_samples, others=static_decoders(codec.payload_type),
                 )  # fmt: skip
                 leg.endpoint = await open_endpoint(
                     self._ports, receiver, leg.session.on_frame, declared=declared, waiting=self._waiting,
@@ -137,11 +139,11 @@ class Desk:
         }
         return {"call_id": call.call_id, "legs": legs, "links": {"call": f"/v1/calls/{call.call_id}"}}
 
-    async def open_recording(self, path: Path, name: str, *, realtime: bool) -> Json:
+    async def open_recording(self, path: Path, name: str, *, realtime: bool, split: bool = False) -> Json:
         """Play a recording or a capture as calls. AudioError when it cannot be read, OverloadError where not all find room."""
         if sniff(path) == "recording":
             await probe(path)
-        sources = await asyncio.to_thread(_legs_of, path)
+        sources = await asyncio.to_thread(_legs_of, path, split=split)
         opened: list[tuple[LiveCall, dict[str, Iterator[AudioFrame]]]] = []
         with ExitStack() as undone:
             for kind, legs in sources:
@@ -452,10 +454,10 @@ def _media(leg: Leg) -> Json:
     }  # fmt: skip
 
 
-def _legs_of(path: Path) -> list[tuple[str, dict[str, Iterator[AudioFrame]]]]:
+def _legs_of(path: Path, *, split: bool) -> list[tuple[str, dict[str, Iterator[AudioFrame]]]]:
     """The calls in a file: (source, leg -> frames). A capture may hold many."""
     if sniff(path) == "recording":
-        recording = open_recording(path)
+        recording = open_recording(path, "split" if split else "mix")
         return [("recording", {name: recording.frames(name) for name in recording.legs})]
     return [("capture", {"caller": (frame for frame, _ in leg_frames(leg))}) for leg in read_legs(path)]
 

@@ -503,3 +503,12 @@ def test_what_another_operator_has_decided_is_read_before_it_is_reversed() -> No
     caller.exam.press(Press.OVERRIDE, caller.now, who="ana", verdict="human-likely", decisions=1)
     caller.exam.press(Press.OVERRIDE, caller.now, who="a script", verdict="uncertain")
     assert caller.exam.record()["decisions"] == 3, "who does not tell what was seen is taken at their word"
+
+
+def test_whoever_hangs_up_at_a_question_has_not_passed_it() -> None:
+    caller = Caller()
+    caller.suspect()
+    caller.prompt(1.0)
+    caller.exam.close(caller.now)
+    caller.drain()
+    assert [step for step in caller.steps if isinstance(step, Conclude)] == [Conclude(0.0, ("audio-stopped",), passed=False)]

@@ -39,7 +39,8 @@ class Desk:
         self.live[call_id] = request
         return {"call_id": call_id, "legs": {leg: {"host": "127.0.0.1", "port": 20000} for leg in request.legs}}
 
-    async def open_recording(self, path: Path, name: str, *, realtime: bool) -> Json:
+    async def open_recording(self, path: Path, name: str, *, realtime: bool, split: bool = False) -> Json:
+        self.split = split
         self.uploads.append((name, path.read_bytes(), realtime))
         if self.uploads[-1][1] == b"not audio":
             raise AudioError(f"{name} is no audio file that can be read")

@@ -120,3 +120,9 @@ def test_streams_do_not_share_a_decoder_s_state() -> None:
         one.decode(packet)
     first = make_decoder(spec).decode(packets[0])
     assert (other.decode(packets[0]) == first).all()
+
+
+@pytest.mark.parametrize(("codec", "number", "whose"), [("PCMU", 8, "PCMA"), ("L16", 0, "PCMU"), ("opus", 18, "G729")])
+def test_a_static_payload_type_is_its_codec_s_alone(codec: str, number: int, whose: str) -> None:
+    with pytest.raises(ValueError, match=f"payload type {number} is that of {whose}, not of"):
+        parse_codec(codec, number)

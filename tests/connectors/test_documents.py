@@ -71,10 +71,10 @@ def test_every_parameter_is_described() -> None:
         assert {p["name"] for p in parameters if p["in"] == "path"} == set(re.findall(r"{(\w+)}", path))
     assert {path: names for path, names in found.items() if names} == {
         "/v1/calls/{call_id}/examination": {"leg"},
-        "/v1/recordings": {"name", "pace"},
+        "/v1/recordings": {"name", "pace", "channels"},
         "/v1/events": {"last_event_id", "call_id"},
         "/v1/ws": {"last_event_id", "call_id"},
-        "/v1/whip": {"agent", "queue", "caller"},
+        "/v1/whip": {"agent", "queue", "caller", "language"},
     }
 
 

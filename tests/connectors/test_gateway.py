@@ -98,7 +98,8 @@ async def test_a_recording_is_named_as_its_part_and_comes_alone(gate: Setup) -> 
     [
         ("", b"", 422, "the file is empty"),
         ("?pace=slow", b"x", 400, "realtime or fast"),
-        ("?channels=split", b"x", 400, '"channels" is unknown here: name and pace are allowed'),
+        ("?channel=split", b"x", 400, '"channel" is unknown here: name, pace and channels are allowed'),
+        ("?channels=left", b"x", 400, 'channels "left" is unknown: mix or split'),
         ("?name=cut.wav", b"broken", 422, "cut.wav breaks off"),
         ("?name=talk.doc", b"not audio", 422, "talk.doc is no audio file"),
         ("", b"x" * 2000, 413, "1024 bytes"),
