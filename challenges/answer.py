@@ -105,6 +105,12 @@ class Listener:
         """The first question was not heard: what the caller goes on to say is still speech from before."""
         self._mode, self._voice = "before", None
 
+    def forget(self) -> None:
+        """Somebody else may have the telephone: with what was said before no answer is compared."""
+        self._before.clear()
+        if self._mode == "before":
+            self._voice = None
+
     def expect_echo(self, prompt: Samples) -> None:
         """The prompt as it is played, int16 at 8 kHz."""
         quiet = np.full(ECHO_BLOCKS, QUIET_DB)  # before the prompt's first sound comes back

@@ -108,6 +108,10 @@ class Examination:
         self._anew = anew
         keys.apply(self, press, keys.Decision(now, who, why, challenge, verdict, decisions))
 
+    def new_source(self) -> None:
+        """The sound is another stream's: whose voice was heard before, no answer can tell any more."""
+        self._listener.forget()
+
     @property
     def can_play(self) -> bool:
         return self._can_play

@@ -71,6 +71,7 @@ class RtpReceiver:
         self._others = dict(others or {})
         self._event_types = event_types - {payload_type} - self._others.keys()
         self._own_types = self._event_types | {payload_type, COMFORT_NOISE} | self._others.keys()
+        self.on_source: Callable[[float], None] = lambda now: None  # is told when another SSRC takes the place of the first
         self.own_ssrc: int | None = None  # of what is played to the far end: never heard, though it be sent back
         self._pauses = 0  # of the sender, in which it sent nothing
         self._keyed = False  # a key was pressed since the last sound: it came in the place of sound
@@ -213,9 +214,12 @@ class RtpReceiver:
         if self._ssrc is not None and row < ADOPT_PACKETS and now - self._last_packet < ADOPT_AFTER_S:
             self.stats.foreign += 1
             return False
-        self._ssrc = packet.ssrc
+        changed, self._ssrc = self._ssrc is not None, packet.ssrc
         self._next_timestamp = None
         self.jitter.reset()
+        if changed:
+            self._gathered.clear()
+            self.on_source(now)
         return True
 
     def _in_order(self, items: list[rtp.RtpPacket | Gap]) -> list[AudioFrame]:

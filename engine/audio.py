@@ -101,6 +101,11 @@ class Chunker:
         self._fill = self._index = 0
         self._speech = self._lost = 0.0
 
+    @property
+    def index(self) -> int:
+        """Of the chunk that is being filled."""
+        return self._index
+
     def resample(self, frame: AudioFrame) -> Samples:
         """The frame's samples at the model's rate. A new input rate starts a new filter."""
         if frame.rate != self._rate_in:

@@ -36,6 +36,7 @@ class Signal(StrEnum):
     AUDIO_BACK = "audio-back"  # the first packet after that; a failure from before is not over by it
     FAILURE = "failure"  # model error or overload
     EXAMINED = "examined"  # an answer was judged, or the operator decided
+    SOURCE = "source"  # another stream of sound took the place of the first
 
 
 _VERDICTS = frozenset({Verdict.LISTENING, Verdict.UNCERTAIN, Verdict.DEEPFAKE_LIKELY, Verdict.HUMAN_LIKELY})
@@ -54,6 +55,7 @@ TRANSITIONS: Mapping[tuple[Verdict, Signal], frozenset[Verdict]] = {
     (Verdict.UNKNOWN, Signal.AUDIO_BACK): _VERDICTS | _UNKNOWN,
     **{(state, signal): _UNKNOWN for state in Verdict for signal in (Signal.AUDIO_GONE, Signal.FAILURE)},
     **{(state, Signal.EXAMINED): _VERDICTS for state in Verdict},
+    **{(state, Signal.SOURCE): frozenset({Verdict.LISTENING}) for state in Verdict if state not in _UNKNOWN},
 }
 
 
@@ -111,6 +113,9 @@ class Call:
         self._heard = now  # when the last packet came
         self._failed = now - RECOVER_S  # when the engine last failed this call
         self._rejoined = False  # nobody has spoken since the engine began to listen again
+        self.sources = 1  # streams of sound, one after the other
+        self._first = 0  # chunk of the stream that is heard now
+        self._changed = False  # of which too little has been heard yet
         self._scored = now - config.score_interval_s
         self._seq = 0
         self._examination: Mapping[str, Any] | None = None
@@ -144,12 +149,13 @@ class Call:
         if self.ended:
             return
         failing = bool(self._failure)
-        heard = counts(chunk, self._chunk_s) and not self._passed_over(chunk, explanation)
+        heard = counts(chunk, self._chunk_s) and not self._passed_over(chunk, explanation) and chunk.index >= self._first
         verdict = self._policy.add(score, chunk.speech_s) if heard else self._policy.verdict
         if heard and explanation is not None:
             self._explainer.add(explanation, chunk.speech_s)
         if self._rejoined and chunk.speech_s and not unvoiced(explanation, self._config.voice):
             self._rejoined = False
+        self._changed = self._changed and not self._policy.enough
         recovered = now - self._failed >= RECOVER_S and not self._rejoined
         if recovered if failing else heard:
             self._failure = ""
@@ -166,6 +172,17 @@ class Call:
         self._chunker.flush(now)
         self._heard, self._failed, self._rejoined = now, max(now, self._failed), True
         self._next = (*self._next[:2], False)  # nobody listened, nothing was lost
+
+    def change_source(self, now: float) -> None:
+        """Another stream takes the place of the first: a transfer, an announcement before a person. A new source, so a new
+        voice until one is heard (RFC 3550 sections 5.1 and 8.2): the verdict from before stands for nobody."""
+        self._chunker.flush(now)
+        self._first = self._chunker.index
+        self.sources, self._changed, self._rest = self.sources + 1, True, b""
+        self._policy.begin_anew()
+        self._explainer = Explainer(self._config.limits, self._config.policy.forget_s, self._config.policy.min_speech_s)
+        if not self.ended and self.state is not Verdict.UNKNOWN and self._policy.verdict is Verdict.LISTENING:
+            self._move(Signal.SOURCE, Verdict.LISTENING)
 
     def receive_failure(self, reason: str, now: float) -> None:
         """The engine could not judge part of this call: `model-error` or `overload`."""
@@ -341,6 +358,8 @@ class Call:
             found.append("no-speech")
         if self._recent_loss > LOSSY_SHARE:
             found.append("lossy-audio")
+        if self._changed:
+            found.append("source-changed")
         return (*found, *self._explainer.reasons(self.state), *self._examined)
 
     def _emit(self, kind: str, *reasons: str) -> None:

@@ -37,6 +37,7 @@ REASONS: Mapping[str, str] = {
     "no-speech": "audio arrives, but nobody has spoken for a while",
     "no-audio": "no audio has arrived for a while",
     "lossy-audio": "more than 3 % of the last seconds were lost on the way",
+    "source-changed": "another stream of sound took the place of the first: too little of it has been heard yet",
     "mean-disagrees": "the distances to people and to fakes speak for the tag less than they usually do; trust it less",
     "unfamiliar-sound": "the sound is unlike the people and the fakes that the model knows",
     "overload": "the engine had no time for part of this call",

@@ -158,6 +158,15 @@ class Policy:
             self.verdict = self._judge(self.llr)
         return self.verdict
 
+    def begin_anew(self) -> None:
+        """Somebody else has the telephone: what was heard and answered before says nothing of them. An operator's word, and
+        that a question was asked and not passed, stand: nobody is cleared by handing on."""
+        self._running = RunningScore(self.config.forget_s, self.config.calibration.warm_s)
+        self._leaning, self._agreeing = Verdict.UNCERTAIN, 0
+        self._examined, self._answered = 0.0, False
+        self._voiced_s = self._unvoiced_s = 0.0
+        self.llr, self.verdict = None, self._by_hand or Verdict.LISTENING
+
     def pass_over(self, speech_s: float) -> None:
         """A chunk was taken for speech and holds no voice: no evidence, and a reason to distrust what seemed to be some."""
         self._remember(unvoiced_s=speech_s)

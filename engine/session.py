@@ -71,6 +71,13 @@ class Session:
         self.call.events()
         self._scorer.close(self._lane)
 
+    def on_source(self, now: float) -> None:
+        """The sound is another stream's from now on. The model, too, begins anew."""
+        if self.heard:
+            self._scorer.restart(self._lane)
+        self.call.change_source(now)
+        self._drain(now)
+
     def on_frame(self, frame: AudioFrame, now: float) -> None:
         self.last_frame = now
         if not self.heard:

@@ -33,6 +33,8 @@ class Scorer:
 
     def close(self, lane: Any) -> None: ...
 
+    def restart(self, lane: Any) -> None: ...
+
     def submit(self, lane: Any, chunk: Any) -> bool:
         return True
 
@@ -319,3 +321,15 @@ async def test_who_only_sends_us_a_copy_is_played_nothing(desk: Desk, listen_onl
     assert player is not None
     assert (player() is None) is listen_only
     await desk.close_call("x")
+
+
+async def test_a_stream_that_takes_another_s_place_is_told_to_its_call(desk: Desk) -> None:
+    await desk.open_call(CallRequest(call_id="x"))
+    leg = desk._calls["x"].legs["caller"]
+    assert leg.endpoint is not None
+    for number in range(60):
+        ssrc = 7 if number < 30 else 8
+        packet = RtpPacket(0, number, 160 * number, ssrc, bytes(160)).serialize()
+        leg.endpoint.datagram_received(packet, ("127.0.0.1", 4000))
+    assert leg.session.call.sources == 2
+    assert "source-changed" in leg.session.latest.reasons

@@ -123,6 +123,7 @@ class Desk:
                     decoder, codec.payload_type, wait_s=wait_s, event_types=frozenset({events}),
                     gather=self._config.chunk_samples, others=static_decoders(codec.payload_type),
                 )  # fmt: skip
+                receiver.on_source = leg.session.on_source
                 leg.endpoint = await open_endpoint(
                     self._ports, receiver, leg.session.on_frame, declared=declared, waiting=self._waiting,
                     codec=None if request.listen_only else codec,

@@ -57,6 +57,7 @@ class Watch:
     drawn: list[str] = field(default_factory=list)  # challenges drawn already, proposals too
     asked: list[str] = field(default_factory=list)  # challenges put to the caller
     playing: Player | None = None  # where a prompt was begun
+    sources: int = 1  # streams of sound that the leg has had
     left_s: float = math.inf  # of an overdue prompt, when it last moved
     moved: float = 0.0  # and when that was
     known: Before | None = None  # what is measured of the caller's speech before the first question
@@ -341,6 +342,10 @@ def _proposed(examination: Examination) -> str:
 
 
 def _hear(watch: Watch, chunk: Chunk, now: float) -> None:
+    if watch.sources != watch.session.call.sources:
+        watch.sources = watch.session.call.sources
+        watch.examination.new_source()
+        watch.known = None
     watch.examination.receive_chunk(chunk, now)
     if watch.examination.stage is Stage.IDLE:
         watch.examination.receive_llr(watch.session.call.judged_llr, now)

@@ -29,6 +29,7 @@ const REASONS = {
   "model-error": "The detector failed on this call's audio; the call itself was not touched.",
   overload: "The service was too busy to judge some of the audio of this call.",
   "lossy-audio": "Many packets were lost, so the score rests on damaged audio.",
+  "source-changed": "Another stream of sound took the place of the first, as after a transfer: too little of it has been heard yet.",
   "mean-disagrees": "Compared with known voices of people and of machines, the sound supports this tag less than usual: trust it less.",
   "unfamiliar-sound": "This sounds unlike the people and the synthetic voices that the detector knows; its score may be off.",
   "rtp-timeout": "The sender's packets stopped arriving, and the call was closed.",

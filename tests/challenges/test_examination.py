@@ -8,7 +8,7 @@ import pytest
 from challenges.examination import ExaminationConfig
 from challenges.fusion import Judgement
 from challenges.stages import TRANSITIONS, Conclude, Judge, Play, Press, Record, Stage, table
-from tests.challenges.exam import Caller
+from tests.challenges.exam import SIZE, Caller
 
 OPERATOR = ExaminationConfig(mode="operator")
 
@@ -512,3 +512,16 @@ def test_whoever_hangs_up_at_a_question_has_not_passed_it() -> None:
     caller.exam.close(caller.now)
     caller.drain()
     assert [step for step in caller.steps if isinstance(step, Conclude)] == [Conclude(0.0, ("audio-stopped",), passed=False)]
+
+
+def test_with_another_stream_s_voice_no_answer_is_compared() -> None:
+    caller = Caller()
+    caller.hear("speech", 3.0)
+    assert len(caller.exam.before())
+    caller.exam.new_source()
+    assert len(caller.exam.before()) == 0
+    caller.hear("speech", 2.0)
+    assert len(caller.exam.before()) == pytest.approx(2.0 * 8000, abs=SIZE)
+    caller.suspect()
+    caller.exam.new_source()
+    assert len(caller.exam.before()) == 0

@@ -147,3 +147,14 @@ def test_what_begins_a_call_is_a_whole_packet_of_its_own_types() -> None:
     padded = bytearray(packet(0).serialize())
     padded[0] |= 0x20  # whose last byte, 0, is no count of padding
     assert not stream.takes(bytes(padded))
+
+
+def test_whoever_listens_is_told_of_another_source_and_not_of_the_first_or_a_stray() -> None:
+    stream, told = receiver(), list[float]()
+    stream.on_source = told.append
+    feed(stream, [0, 1])
+    stream.receive_packet(packet(9, ssrc=666), 0.03)
+    assert told == []
+    for number in (5, 6, 7):
+        stream.receive_packet(packet(number, ssrc=77), 0.05)
+    assert told == [0.05]

@@ -361,3 +361,56 @@ def test_what_was_lost_between_two_pieces_does_not_join_them() -> None:
     for at in range(0, 4000, 40):  # 5 ms, then 5 ms lost
         player.call.receive_frame(AudioFrame(SPEECH[:40], 8000, at, lost=bool(at // 40 % 2)), player.now)
     assert player.call.net_speech_s == 0.0
+
+
+def test_another_stream_is_another_voice_until_one_is_heard() -> None:
+    player = Player()
+    player.frames(150, score=-4.0)
+    assert player.call.state is Verdict.DEEPFAKE_LIKELY
+    player.frames(4)  # half a chunk, and one that the model still has
+    player.call.change_source(player.now)
+    player.drain()
+    tag = player.tags[-1]
+    assert (tag.tag, tag.llr, tag.reasons) == (Verdict.LISTENING, None, ("too-little-speech", "source-changed"))
+    player.frames(40, score=4.0)
+    assert player.call.state is Verdict.LISTENING
+    assert "source-changed" in player.call.tag().reasons
+    player.frames(110, score=4.0)
+    assert player.call.state is Verdict.HUMAN_LIKELY
+    assert player.tags[-1].reasons == ()
+    assert player.call.sources == 2
+
+
+def test_what_the_model_still_has_of_the_old_stream_is_no_evidence_about_the_new() -> None:
+    player = Player()
+    player.frames(150, score=-4.0)
+    player.frames(16)
+    late = player.chunks[:]
+    player.chunks.clear()
+    player.call.change_source(player.now)
+    for chunk in late:
+        player.call.receive_score(-9.0, chunk, player.now)
+    assert player.call.llr is None
+
+
+def test_handing_on_takes_no_operator_s_word_away_and_clears_nobody_who_was_asked() -> None:
+    player = Player()
+    player.frames(150, score=4.0)
+    player.call.receive_examination(0.0, ("late",), passed=False)
+    player.call.change_source(player.now)
+    player.frames(150, score=4.0)
+    assert player.call.state is Verdict.UNCERTAIN
+    player.call.receive_examination(0.0, ("operator-override",), verdict=Verdict.DEEPFAKE_LIKELY)
+    player.call.change_source(player.now)
+    player.drain()
+    assert player.call.state is Verdict.DEEPFAKE_LIKELY
+
+
+def test_missing_audio_and_failures_stay_what_they_are_when_the_stream_changes() -> None:
+    player = Player()
+    player.frames(150, score=4.0)
+    player.call.receive_failure("model-error", player.now)
+    player.call.change_source(player.now)
+    player.drain()
+    assert player.call.state is Verdict.UNKNOWN
+    assert player.call.tag().reasons[0] == "model-error"
