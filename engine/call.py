@@ -176,13 +176,18 @@ class Call:
     def change_source(self, now: float) -> None:
         """Another stream takes the place of the first: a transfer, an announcement before a person. A new source, so a new
         voice until one is heard (RFC 3550 sections 5.1 and 8.2): the verdict from before stands for nobody."""
+        if self.ended:
+            return
         self._chunker.flush(now)
         self._first = self._chunker.index
         self.sources, self._changed, self._rest = self.sources + 1, True, b""
         self._policy.begin_anew()
         self._explainer = Explainer(self._config.limits, self._config.policy.forget_s, self._config.policy.min_speech_s)
-        if not self.ended and self.state is not Verdict.UNKNOWN and self._policy.verdict is Verdict.LISTENING:
+        before = self.state
+        if before is not Verdict.UNKNOWN and self._policy.verdict is Verdict.LISTENING:
             self._move(Signal.SOURCE, Verdict.LISTENING)
+        if self.state is before:
+            self._emit("score")  # the reason is new
 
     def receive_failure(self, reason: str, now: float) -> None:
         """The engine could not judge part of this call: `model-error` or `overload`."""
