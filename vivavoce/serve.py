@@ -206,11 +206,19 @@ async def _listen(settings: Settings, stack: AsyncExitStack, front: Front, hub: 
     return f"http://{'[' + host + ']' if ':' in host else host}:{port}"
 
 
+def _program() -> str:
+    """How whoever started this can start it again: from a checkout nothing is on the PATH."""
+    if shutil.which("vivavoce"):
+        return "vivavoce"
+    if sys.argv[0].endswith("__main__.py"):
+        return f"{shlex.quote(sys.executable)} -m vivavoce"
+    return shlex.quote(sys.argv[0])
+
+
 def _follow(url: str, shard: int, *, own: bool) -> str:
     """The command that follows the tags. Our own Redis's password goes by the environment, which only its user can read,
     unlike a command line; a password of theirs is not ours to show, and they have it."""
-    command = "vivavoce" if shutil.which("vivavoce") else shlex.quote(sys.argv[0])
-    command += " tags" + (f" --shard {shard}" if shard else "")
+    command = f"{_program()} tags" + (f" --shard {shard}" if shard else "")
     if own:
         return f"REDIS_URL={url} {command}"
     secret = "@" in url or "password=" in url

@@ -20,6 +20,7 @@ for (;;) {
   try {
     const headers = { Authorization: `Bearer ${token}`, ...(lastId && { "Last-Event-ID": lastId }) };
     const response = await fetch(`${url.replace(/\/+$/, "")}/v1/events`, { headers });
+    if (response.status === 401) throw Object.assign(new Error("the service does not accept this token"), { final: true });
     if (!response.ok) {
       const final = response.status < 500 && ![408, 429].includes(response.status); // no later try would be answered otherwise
       throw Object.assign(new Error(`${response.status} ${(await response.text()).slice(0, 200)}`), { final });

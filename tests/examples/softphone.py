@@ -14,6 +14,8 @@ async def follow(url: str, token: str) -> None:
             headers = {"Authorization": f"Bearer {token}"} | ({"Last-Event-ID": last_id} if last_id else {})
             try:
                 async with session.get(f"{url}/v1/events", headers=headers) as response:
+                    if response.status == 401:
+                        sys.exit("the service does not accept this token")
                     if response.status != 200:
                         print(response.status, (await response.text())[:200], file=sys.stderr)
                         if response.status < 500 and response.status not in (408, 429):

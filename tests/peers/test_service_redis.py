@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import sys
 from pathlib import Path
 
 import pytest
@@ -30,11 +29,11 @@ async def test_the_line_that_is_printed_follows_the_tags(tmp_path: Path) -> None
     RealRedis(tmp_path)  # never started: it says when there is no redis-server here
     async with running(tmp_path) as service:
         said = await greeting(service)
-        (found,) = re.findall(r"(REDIS_URL=redis://default:(\w+)@\S+) vivavoce tags\n", "".join(said))
+        (found,) = re.findall(r"(REDIS_URL=redis://default:(\w+)@\S+ .*tags)\n", "".join(said))
         await service.ask("POST", "/v1/calls", 201, json={"call_id": "followed"})
         shown = await service.ask("GET", "/v1/calls/followed")
         ended = await service.ask("DELETE", "/v1/calls/followed")
-        command = f"{found[0]} {sys.executable} -m vivavoce tags --from 0-0 --json --count 2"
+        command = f"{found[0]} --from 0-0 --json --count 2"
         follower = await asyncio.create_subprocess_shell(command, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
         out, _ = await asyncio.wait_for(follower.communicate(), 30)
         told = [json.loads(line) for line in out.splitlines()]
