@@ -116,7 +116,7 @@ class _OfLibraries(logging.Handler):
     """What libraries log where nobody has said where it goes to: into our log, not to stderr, where a reader may be missed."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        structlog.get_logger().log(record.levelno, "a library says", library=record.name, text=self.format(record))
+        structlog.get_logger().log(record.levelno, "a package says", package=record.name, text=self.format(record))
 
 
 def configure_logs(level: str, style: str, *, pii: bool, write: Callable[[str], None] | None = None) -> None:

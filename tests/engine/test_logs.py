@@ -127,15 +127,15 @@ def test_lines_that_wait_at_the_end_are_written_in_their_order(tmp_path: Path) -
 def test_what_libraries_say_is_in_the_log_without_secrets(restored: None) -> None:
     said: list[str] = []
     configure_logs("info", "json", pii=False, write=said.append)
-    library = logging.getLogger("some.library")
-    library.propagate = False  # to the handlers of the tests themselves
+    package = logging.getLogger("a.package")
+    package.propagate = False  # to the handlers of the tests themselves
     try:
         raise RuntimeError("redis://me:sesame@h:1/0 broke")
     except RuntimeError:
-        library.exception("in a callback")
-    library.info("nothing worth it")
+        package.exception("in a callback")
+    package.info("nothing worth it")
     (line,) = map(json.loads, said)
-    assert (line["event"], line["level"], line["library"]) == ("a library says", "error", "some.library")
+    assert (line["event"], line["level"], line["package"]) == ("a package says", "error", "a.package")
     assert "in a callback" in line["text"]
     assert "RuntimeError" in line["text"]
     assert "sesame" not in line["text"]
