@@ -7,6 +7,7 @@ and to decode eight packets one by one costs eight times as much as to decode th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -15,7 +16,7 @@ import numpy as np
 
 from connectors import rtp
 from connectors.dtmf import parse_event
-from connectors.jitter import Gap, JitterBuffer
+from connectors.jitter import MAX_JUMP, MAX_LATE, Gap, JitterBuffer
 from engine.audio import AudioFrame, Samples
 
 COMFORT_NOISE = 13  # RFC 3389
@@ -23,6 +24,7 @@ MAX_GAP_S = 1.0  # of silence handed on for one hole; a longer one is a disconti
 ADOPT_AFTER_S = 1.0  # silence of the old source after which a new one may speak
 ADOPT_PACKETS = 3  # packets in a row that make a new source credible while the old one is quiet for less
 JITTER_S = 0.01  # of timestamps: an encoder that changes its rate is ahead of what comes out of it, and then behind, by less
+CLOCK_S = 2.0  # by which a sender's clock may be ahead of ours within one pause: packets may have been held up
 DTX_PAUSES = 3  # fewer may be a key, a hold or a hand-over: then too the timestamp jumps
 MAX_DIGITS = 64  # kept per call, oldest dropped
 
@@ -77,6 +79,7 @@ class RtpReceiver:
         self._keyed = False  # a key was pressed since the last sound: it came in the place of sound
         self._ssrc: int | None = None
         self._last_packet = 0.0
+        self._sounded = -math.inf  # when a packet of sound or comfort noise came last
         self._candidate = (0, 0, 0, 0)  # another source: ssrc, next number, packets in a row, received of the old one by then
         self._position = 0  # samples, those of holes too long to be handed on included
         self._handed = 0  # samples handed on
@@ -99,6 +102,9 @@ class RtpReceiver:
                 and not self.jitter.held
             ):
                 return self._next_packet(datagram, number, timestamp, now)
+        if rtp.classify(datagram) is rtp.Kind.RTCP:  # by RFC 5761; the shortest has no more than 8 bytes
+            self.stats.rtcp += 1
+            return []
         try:
             packet = rtp.parse(datagram)
         except ValueError:
@@ -124,7 +130,7 @@ class RtpReceiver:
     def _next_packet(self, datagram: bytes, number: int, timestamp: int, now: float) -> list[AudioFrame]:
         """The common case: the packet that was expected, taken without ceremony."""
         self.stats.received += 1
-        self._last_packet = now
+        self._last_packet = self._sounded = now
         self.jitter.next = (number + 1) & 0xFFFF
         payload = datagram[rtp.HEADER.size :]
         if self._gather:
@@ -166,13 +172,23 @@ class RtpReceiver:
             return before + self._frames_of(packet)
         return before + self._in_order(jitter.push(number, packet, now))
 
-    def takes(self, datagram: bytes) -> bool:
-        """Whether it is a whole RTP packet of a payload type that this call has: what may begin it."""
+    def own(self, datagram: bytes) -> rtp.RtpPacket | None:
+        """A whole RTP packet of a payload type that this call has, which may begin it; None for all else."""
         try:
-            payload_type = rtp.parse(datagram).payload_type
+            packet = rtp.parse(datagram)
         except ValueError:
-            return False
-        return payload_type in self._own_types
+            return None
+        return packet if packet.payload_type in self._own_types else None
+
+    def continued_by(self, packet: rtp.RtpPacket) -> bool:
+        """Whether it is of the stream that is heard and not far from where that is: known to hardly anybody else."""
+        wanted = self.jitter.next
+        ahead = 0 if wanted is None else ((packet.sequence - wanted + 0x8000) & 0xFFFF) - 0x8000
+        return packet.ssrc == self._ssrc and -MAX_LATE <= ahead <= MAX_JUMP
+
+    def expect_another(self) -> None:
+        """Its address changed: whatever SSRC comes from there is heard at once."""
+        self._last_packet = -math.inf
 
     def poll(self, now: float) -> list[AudioFrame]:
         """Frames of holes that have been waited for long enough."""
@@ -245,12 +261,13 @@ class RtpReceiver:
         size = len(samples)
         if not size:
             return []
+        paused_s, self._sounded = self._last_packet - self._sounded, self._last_packet
         expected, self._next_timestamp = self._next_timestamp, self._after(packet.timestamp, size)
         keyed, self._keyed = self._keyed, False
         if expected is None or packet.timestamp == expected:
             self._packet_samples = size
             return [self._frame(samples)]
-        silence = self._silence((packet.timestamp - expected) & 0xFFFFFFFF)
+        silence = self._silence((packet.timestamp - expected) & 0xFFFFFFFF, paused_s)
         self._pauses += bool(silence) and not keyed
         return [*silence, self._frame(samples)]
 
@@ -269,16 +286,20 @@ class RtpReceiver:
         if not 0 < ticks < 1 << 31:
             return []
         self._next_timestamp = packet.timestamp
-        return self._silence(ticks)
+        paused_s, self._sounded = self._last_packet - self._sounded, self._last_packet
+        return self._silence(ticks, paused_s)
 
     def _after(self, timestamp: int, samples: int) -> int:
         return (timestamp + samples * self._decoder.clock // self._decoder.rate) & 0xFFFFFFFF
 
-    def _silence(self, ticks: int) -> list[AudioFrame]:
-        """A jump of the timestamp without a missing number: the sender was silent (DTX), nothing was lost."""
+    def _silence(self, ticks: int, paused_s: float) -> list[AudioFrame]:
+        """A jump of the timestamp without a missing number: the sender was silent (DTX), nothing was lost.
+
+        `paused_s`: how long it was by our clock that no sound came.
+        """
         samples = ticks * self._decoder.rate // self._decoder.clock
-        if ticks >= 1 << 31 or samples > 3600 * self._decoder.rate or samples < JITTER_S * self._decoder.rate:
-            return []  # backwards, or an hour: the sender set its clock anew
+        if ticks >= 1 << 31 or samples > (paused_s + CLOCK_S) * self._decoder.rate or samples < JITTER_S * self._decoder.rate:
+            return []  # backwards, or by more time than has gone by: the sender set its clock anew
         return self._zeros(min(samples, int(MAX_GAP_S * self._decoder.rate)), samples, lost=False)
 
     def _lost(self, packets: int) -> list[AudioFrame]:

@@ -1,7 +1,7 @@
 """RTP over UDP: one port per leg, the audio handed on by plain calls from the socket's callback, prompts sent back.
 
-A source that is not this call's is dropped and counted, never followed: re-latching in mid-call is how RTP streams are
-taken over (CVE-2017-14099). RTCP on the next port is accepted and ignored.
+Whose packets count is the latch's to say; those of others are dropped and counted. Of RTCP, on the next port or on this
+one, only is taken that the sender is still there: a line on hold sends nothing else.
 """
 
 from __future__ import annotations
@@ -13,31 +13,25 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 
 from connectors.codecs import CodecSpec
+from connectors.latch import Latch, Source
 from connectors.media import RtpReceiver
 from connectors.packetizer import RtpPacketizer
 from connectors.playout import Player, RtpPlayer
+from connectors.rtcp import reports
 from connectors.rtp import Kind, classify
 from connectors.sieve import close_sieve, open_sieve
 from engine.audio import AudioFrame
 from engine.errors import ConfigError, OverloadError
 
 RECEIVE_BUFFER = 40 << 10  # bytes per socket: about 2 s of G.711. What is older would only make what follows late
-MAPPED = "::ffff:"  # before an IPv4 address, as a socket of both families has it (RFC 4291 section 2.5.5.2)
 MOST_PASSED = 1 << 12  # packets between two that came: more, and the numbers have begun anew
 MAX_DATAGRAM = 64 << 10  # bytes, the largest there is, for none may be cut; asyncio's own 256 KiB is mapped anew each time
 
+FOREIGN_QUIET_S = 1.0  # without a packet of the call, before it is told that somebody else sends
+
 OnFrame = Callable[[AudioFrame, float], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """From where a leg's packets may come; None means the first valid sender is it."""
-
-    host: str
-    port: int | None = None
 
 
 class PortRange:
@@ -85,7 +79,7 @@ class PortRange:
 
 
 class RtpEndpoint(asyncio.DatagramProtocol):
-    """One leg's port. `last_packet` is when RTP of the call last came: keep-alives and RTCP on its port are none."""
+    """One leg's port. `last_packet` is when RTP of the call last came, `last_report` when RTCP of its sender did."""
 
     def __init__(
         self,
@@ -107,11 +101,13 @@ class RtpEndpoint(asyncio.DatagramProtocol):
         self.unheard = 0  # of the call, while nobody had time to listen
         self.other = 0  # STUN, DTLS and what is nothing at all
         self.host, self.port = "", 0
-        self.last_packet = self.opened = clock()
+        self.last_packet = self.last_report = self.opened = clock()
+        self.on_foreign: Callable[[float], None] = lambda now: None  # is told that only somebody else sends, once a silence
         self._on_frame = on_frame
-        self._declared = declared
         self._clock = clock
-        self._source: tuple[str, int] | None = None
+        self._latch = Latch(receiver, declared)
+        self._source: tuple[str, int] | None = None  # the latch's, at hand for every packet
+        self._told = 0.0  # when it was said that only somebody else sends
         self._listening, self._unheard_before = True, 0
         self._passed = 0  # sequence number of the last packet that came and was not listened to
         self._socket: socket.socket | None = None
@@ -130,20 +126,29 @@ class RtpEndpoint(asyncio.DatagramProtocol):
         return f"{host}:{self._source[1]}"
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        if addr != self._source and not self._latch(data, addr):
+        if addr != self._source and not self._latched(data, addr):
             return
         now, received = self._clock(), self.receiver.stats.received
         if not self._listening:
             if classify(data) is Kind.RTP:  # else a line would be kept by what is no sound
                 self.last_packet = now
                 self._pass(int.from_bytes(data[2:4]))
+            else:
+                self.receive_rtcp(data, addr)
             return
         for frame in self.receiver.receive_datagram(data, now):
             self._on_frame(frame, now)
         if self.receiver.stats.received != received:
             self.last_packet = now
+        elif classify(data) is Kind.RTCP:
+            self.receive_rtcp(data, addr)
         if self.receiver.jitter.held:
             self._waiting.add(self)
+
+    def receive_rtcp(self, data: bytes, addr: tuple[str, int]) -> None:
+        """RTCP, on whichever port: a report of the sender that is heard says that it is there, though it send no sound."""
+        if self._source is not None and addr[0] == self._source[0] and reports(data, self.receiver.ssrc):
+            self.last_report = self._clock()
 
     def error_received(self, exc: Exception) -> None:
         """ICMP errors concern what we send: whoever does not listen misses the prompt."""
@@ -210,24 +215,30 @@ class RtpEndpoint(asyncio.DatagramProtocol):
             self._ports.release(self.port)
         self._transport = self._rtcp = self._ports = self._socket = None
 
-    def _latch(self, data: bytes, addr: tuple[str, int]) -> bool:
-        """Whether this is the call's source: the declared one, or the first that sends RTP."""
+    def _latched(self, data: bytes, addr: tuple[str, int]) -> bool:
+        """Whether this address is the call's source from now on."""
         if classify(data) is not Kind.RTP or len(data) < 12:
             self.other += 1
             return False
-        if self._source is not None or not self._permitted(addr) or not self.receiver.takes(data):
-            self.foreign += 1
-            return False
-        self._source = (addr[0], addr[1]) if len(addr) == 2 else addr
-        return True
+        now = self._clock()
+        if self._latch.claim((addr[0], addr[1]) if len(addr) == 2 else addr, data, now, self.last_packet):
+            self._source = self._latch.address
+            return True
+        self.foreign += 1
+        if self._latch.insisting and now - self.last_packet > FOREIGN_QUIET_S and self._told <= self.last_packet:
+            self._told = now
+            self.on_foreign(now)
+        return False
 
-    def _permitted(self, addr: tuple[str, int]) -> bool:
-        wanted, host = self._declared, addr[0].removeprefix(MAPPED)
-        return wanted is None or (host == wanted.host and wanted.port in (None, addr[1]))
 
+class _Reports(asyncio.DatagramProtocol):
+    """The port of RTCP."""
 
-class _Sink(asyncio.DatagramProtocol):
-    """RTCP: the peer may send it, nobody here needs it."""
+    def __init__(self, endpoint: RtpEndpoint) -> None:
+        self._endpoint = endpoint
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        self._endpoint.receive_rtcp(data, addr)
 
 
 def check_address(host: str) -> None:
@@ -270,5 +281,5 @@ async def open_endpoint(
     if hasattr(transport, "max_size"):
         transport.max_size = MAX_DATAGRAM
     if rtcp_socket is not None:
-        endpoint._rtcp, _ = await loop.create_datagram_endpoint(_Sink, sock=rtcp_socket)
+        endpoint._rtcp, _ = await loop.create_datagram_endpoint(lambda: _Reports(endpoint), sock=rtcp_socket)
     return endpoint

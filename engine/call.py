@@ -111,6 +111,7 @@ class Call:
         self._voiced = True  # the last chunk that was taken for speech held a voice
         self._recent_loss = 0.0
         self._heard = now  # when the last packet came
+        self._foreign = False  # since then somebody else sends
         self._failed = now - RECOVER_S  # when the engine last failed this call
         self._rejoined = False  # nobody has spoken since the engine began to listen again
         self.sources = 1  # streams of sound, one after the other
@@ -137,7 +138,7 @@ class Call:
             self._lost_samples += size
             speech_s, self._rest = 0.0, b""
         else:
-            self._heard = now
+            self._heard, self._foreign = now, False
             if self._reason == "no-audio":
                 self._move(Signal.AUDIO_BACK, Verdict.UNKNOWN if self._failure else self._policy.verdict, self._failure)
             speech_s = self._speech_seconds(samples, size)
@@ -187,6 +188,12 @@ class Call:
         if before is not Verdict.UNKNOWN and self._policy.verdict is Verdict.LISTENING:
             self._move(Signal.SOURCE, Verdict.LISTENING)
         if self.state is before:
+            self._emit("score")  # the reason is new
+
+    def receive_foreign(self, now: float) -> None:
+        """Instead of this leg's sender another sends. It is not listened to; should nothing else come, that is why."""
+        self._foreign = not self.ended
+        if self._foreign and self._reason == "no-audio":
             self._emit("score")  # the reason is new
 
     def receive_failure(self, reason: str, now: float) -> None:
@@ -357,6 +364,8 @@ class Call:
         found = []
         if self._reason:
             found.append(self._reason)
+        if self._reason == "no-audio" and self._foreign:
+            found.append("foreign-audio")
         if self.state is Verdict.LISTENING:
             found.append("too-little-speech")
         if self.state is Verdict.NO_SPEECH:

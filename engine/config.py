@@ -52,10 +52,12 @@ class Rtp(Struct, frozen=True, forbid_unknown_fields=True):
     advertise: Annotated[str, _meta("address told to callers; empty: rtp.host, or if that is any, the one that leads out")] = ""
     port_min: Annotated[int, _meta("first port of the range", ge=1024, le=65534)] = 20000
     port_max: Annotated[int, _meta("last port of the range", ge=1025, le=65535)] = 29999
-    timeout_s: Annotated[float, _meta("without a packet the call is over", "s", ge=1, le=86400)] = 30.0
+    timeout_s: Annotated[
+        float, _meta("without a packet, or a report of its sender by RTCP, the call is over", "s", ge=1, le=86400)
+    ] = 30.0
     latch: Annotated[
         Literal["first", "declared"],
-        _meta("whose packets count: the first valid source, or only the one declared in the request"),
+        _meta("whose packets count: the first source that keeps on, or only the one declared in the request"),
     ] = "first"
     jitter_ms: Annotated[int, _meta("how long a missing packet is waited for", "ms", ge=0, le=1000)] = 60
 

@@ -36,6 +36,7 @@ REASONS: Mapping[str, str] = {
     "too-little-speech": "not enough speech for a verdict yet",
     "no-speech": "audio arrives, but nobody has spoken for a while",
     "no-audio": "no audio has arrived for a while",
+    "foreign-audio": "beside no-audio: sound comes to this leg's port, but from another sender than the one it belongs to",
     "lossy-audio": "more than 3 % of the last seconds were lost on the way",
     "source-changed": "another stream of sound took the place of the first: too little of it has been heard yet",
     "mean-disagrees": "the distances to people and to fakes speak for the tag less than they usually do; trust it less",

@@ -78,6 +78,11 @@ class Session:
         self.call.change_source(now)
         self._drain(now)
 
+    def on_foreign(self, now: float) -> None:
+        """Sound comes, but from somebody whose it is not to send."""
+        self.call.receive_foreign(now)
+        self._drain(now)
+
     def on_frame(self, frame: AudioFrame, now: float) -> None:
         self.last_frame = now
         if not self.heard:

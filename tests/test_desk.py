@@ -333,3 +333,48 @@ async def test_a_stream_that_takes_another_s_place_is_told_to_its_call(desk: Des
         leg.endpoint.datagram_received(packet, ("127.0.0.1", 4000))
     assert leg.session.call.sources == 2
     assert "source-changed" in leg.session.latest.reasons
+
+
+def _packet(number: int, ssrc: int = 7) -> bytes:
+    return RtpPacket(0, number, 160 * number, ssrc, bytes(160)).serialize()
+
+
+async def test_a_line_on_hold_lives_as_long_as_its_sender_reports() -> None:
+    now = [100.0]
+    desk = Desk(Settings(), CallConfig(), Scorer(), lambda tag, at: None, clock=lambda: now[0])  # type: ignore[arg-type]
+    await desk.open_call(CallRequest(call_id="x"))
+    leg = desk._calls["x"].legs["caller"]
+    assert leg.endpoint is not None
+    leg.endpoint._clock = lambda: now[0]
+    leg.endpoint.datagram_received(_packet(0), ("127.0.0.1", 4000))
+    for _ in range(10):
+        now[0] += 0.5 * Settings().rtp.timeout_s
+        leg.endpoint.receive_rtcp(bytes.fromhex("80c9000100000007"), ("127.0.0.1", 4001))
+        desk._slow_tick(now[0])
+    assert (desk.live, leg.session.latest.tag, leg.session.latest.reasons) == (1, "unknown", ("no-audio",))
+    now[0] += Settings().rtp.timeout_s + 1
+    desk._slow_tick(now[0])
+    assert desk.live == 0
+
+
+async def test_that_only_somebody_else_sends_stands_beside_no_audio_until_the_caller_is_back() -> None:
+    now = [100.0]
+    desk = Desk(Settings(), CallConfig(), Scorer(), lambda tag, at: None, clock=lambda: now[0])  # type: ignore[arg-type]
+    await desk.open_call(CallRequest(call_id="x"))
+    leg = desk._calls["x"].legs["caller"]
+    assert leg.endpoint is not None
+    leg.endpoint._clock = lambda: now[0]
+    for number in range(30):
+        leg.endpoint.datagram_received(_packet(number), ("127.0.0.1", 4000))
+    for number in range(400):
+        now[0] += 0.02
+        leg.endpoint.datagram_received(_packet(number, 8), ("127.0.0.1", 5000))
+        desk._slow_tick(now[0])
+    assert (leg.session.latest.tag, leg.session.latest.reasons) == ("unknown", ("no-audio", "foreign-audio"))
+    for number in range(30, 40):
+        leg.endpoint.datagram_received(_packet(number), ("127.0.0.1", 4000))
+    assert "foreign-audio" not in leg.session.latest.reasons
+    now[0] += 10
+    desk._slow_tick(now[0])
+    assert leg.session.latest.reasons == ("no-audio",), "who sent before is not who sends now"
+    desk.end(desk._calls["x"], "test")

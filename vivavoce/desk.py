@@ -21,11 +21,12 @@ from challenges.catalogue import Line, by_name
 from connectors.capture import leg_frames, read_legs
 from connectors.codecs import CodecSpec, checked_type, make_decoder, parse_codec, static_decoders
 from connectors.files import open_recording, replay, sniff
+from connectors.latch import Source
 from connectors.media import RtpReceiver
 from connectors.playout import Player
 from connectors.probe import probe
 from connectors.requests import CallRequest, ExaminationRequest, naming
-from connectors.udp import PortRange, RtpEndpoint, Source, open_endpoint, outward
+from connectors.udp import PortRange, RtpEndpoint, open_endpoint, outward
 from engine.audio import AudioFrame
 from engine.call import Call, CallConfig, CallInfo
 from engine.config import Settings
@@ -128,7 +129,7 @@ class Desk:
                     self._ports, receiver, leg.session.on_frame, declared=declared, waiting=self._waiting,
                     codec=None if request.listen_only else codec,
                 )
-                leg.session.on_heard = leg.endpoint.listen
+                leg.session.on_heard, leg.endpoint.on_foreign = leg.endpoint.listen, leg.session.on_foreign
             if self._calls.get(call.call_id) is not call:
                 raise ValueError(f'the call "{call.call_id}" was closed while it was opened')
         self._begin(call)
@@ -373,8 +374,9 @@ class Desk:
             _fenced(partial(self._tick_call, call), now)
 
     def _tick_call(self, call: LiveCall, now: float) -> None:
-        heard = [leg.session.last_frame if leg.endpoint is None else leg.endpoint.last_packet for leg in call.legs.values()]
-        if call.player is None and now - max(heard) > self._settings.rtp.timeout_s:
+        ends = [(leg.session, leg.endpoint) for leg in call.legs.values()]
+        there = [s.last_frame if e is None else max(e.last_packet, e.last_report) for s, e in ends]
+        if call.player is None and now - max(there) > self._settings.rtp.timeout_s:
             self.end(call, "rtp-timeout")
             return
         for leg in call.legs.values():

@@ -25,6 +25,7 @@ const MEANING = {
 const REASONS = {
   "too-little-speech": "Less speech has been heard than an answer needs.",
   "no-audio": "No audio is arriving from this side of the call.",
+  "foreign-audio": "Audio does arrive at this call's port, but from another sender: the call may have been moved, or its source was named wrongly.",
   "no-speech": "Audio arrives, but no speech has been found in it for a while.",
   "model-error": "The detector failed on this call's audio; the call itself was not touched.",
   overload: "The service was too busy to judge some of the audio of this call.",

@@ -97,6 +97,27 @@ def test_a_clock_set_anew_is_no_hour_of_silence() -> None:
         assert len(frames) == 1
 
 
+@pytest.mark.parametrize("kind", [0, 13])
+def test_a_jump_of_the_timestamp_is_believed_as_far_as_the_clock_goes(kind: int) -> None:
+    for ahead_s, paused_s, counted_s in ((2400.0, 0.02, 0.0), (30.0, 29.0, 30.0), (4.0, 2.5, 4.0), (4.0, 1.5, 0.0)):
+        stream = receiver()
+        feed(stream, [0, 1])
+        payload = bytes(160) if kind == 0 else b"\x40"
+        jump = packet(0)._replace(sequence=2, timestamp=320 + round(8000 * ahead_s), payload=payload, payload_type=kind)
+        stream.receive_packet(jump, 0.02 + paused_s)
+        assert stream.position_s == pytest.approx(0.04 + counted_s + (0.02 if kind == 0 else 0))
+
+
+def test_keys_pressed_for_long_are_time_that_went_by() -> None:
+    stream = receiver()
+    feed(stream, [0])
+    for step in range(1, 200):
+        key = packet(0)._replace(sequence=step, timestamp=160, payload_type=101, payload=b"\x05\x0a\x03\x20")
+        stream.receive_packet(key, step * 0.02)
+    stream.receive_packet(packet(200), 4.0)
+    assert stream.position_s == pytest.approx(4.02)
+
+
 def test_sequence_and_timestamp_wrap() -> None:
     stream = receiver()
     late = 2**32 // 160

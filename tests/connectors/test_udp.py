@@ -11,8 +11,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from connectors.latch import Source
 from connectors.sieve import KEPT
-from connectors.udp import PortRange, RtpEndpoint, Source, check_address, open_endpoint, outward
+from connectors.udp import PortRange, RtpEndpoint, check_address, open_endpoint, outward
 from engine.audio import AudioFrame
 from engine.errors import ConfigError, OverloadError
 from tests.connectors.packets import packet, receiver

@@ -414,3 +414,16 @@ def test_missing_audio_and_failures_stay_what_they_are_when_the_stream_changes()
     player.drain()
     assert player.call.state is Verdict.UNKNOWN
     assert player.call.tag().reasons[0] == "model-error"
+
+
+def test_a_stranger_who_sends_after_the_silence_was_told_is_told_too() -> None:
+    call = Call(CallInfo("x"), CallConfig(), lambda *_: False, 0.0)
+    call.handle_timer(5.0)
+    call.events()
+    call.receive_foreign(6.0)
+    told = [event.tag.reasons for event in call.events() if isinstance(event, ScoreUpdated)]
+    assert told == [("no-audio", "foreign-audio")]
+    call.close("closed", 7.0)
+    call.events()
+    call.receive_foreign(8.0)
+    assert not call.has_events
