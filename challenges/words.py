@@ -4,9 +4,9 @@ pocketsphinx (BSD; its package ships an English model of 7 MB) reads the answer 
 others that might as well have been drawn, and of silence: the drawn words that it read in their order count, and words
 read beside them count against the answer, for a long speech holds any six digits in some order. A second reading lays the
 drawn words alone over the answer, where each may be left out at a price: that finds words which an accent or the noise
-made a little more like others; it is left out where the first has decided. Spanish and German are read by the same English
-model, each sound as the English one that is nearest to it: rougher, but the question is which of some sixty words was
-said, not what was. Of French that misses too many: there the answer is "cannot tell".
+made a little more like others; it is left out where the first has decided. Spanish, German and French are read by the same
+English model, each sound as the English one that is nearest to it: rougher, but the question is which of some sixty words was
+said, not what was. Of French that misses so many that words which were read count, and the answer is "cannot tell" else.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from __future__ import annotations
 import math
 import random
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ from challenges.track import frames, levels
 from engine.audio import Samples
 
 READ = ("en", *SPELT)  # languages
+ROUGH = frozenset({"fr"})  # read too roughly to say that something was not said; digits, of one syllable each, not at all
 DISTRACTORS = 50  # words beside the drawn ones: fewer are taken for what was not said, more cost time
 LEAST_S_A_WORD = 0.1  # nobody speaks two syllables faster
 LEAST_S = 0.3
@@ -36,6 +37,7 @@ NOISY_DB = 13.0  # between the loud and the quiet frames of an answer: below it,
 SILENT_DBFS = -64.0  # below what a listener takes for sound: nothing stands out of silence either, but that is an answer: none
 SKIP = 1e-8  # probability of leaving out a drawn word in the second reading
 HOPELESS = 0.35  # a score of words not spoken: no second reading where even the best could not lift it over that
+EVEN = 0.5  # a score that says neither
 WEIGHTS = (5.7, 3.3, -4.8)  # of agreement and share laid over, and the constant: logistic regression, both sides weighed alike
 SETTINGS: Mapping[str, Any] = {  # no lattice pass, narrower beams, and of the Gaussians the two nearest, sought every other
     "lm": None, "samprate": 16000, "loglevel": "FATAL", "bestpath": False, "wip": 0.3,  # frame: under half the cost, as right
@@ -90,10 +92,12 @@ class Recogniser:
 
     def answer(self, samples: Samples, question: Question) -> Heard:
         """What was heard of the words of `question` in an answer, int16 [n] at 8 kHz."""
-        if question.language not in READ:
-            return Heard(reason="language")
         drawn = [word.lower() for word in question.words]
-        return self.heard(samples, drawn, distractors(question), respellings(question))
+        if question.language not in READ or (question.language in ROUGH and _digits_among(drawn, question.language)):
+            return Heard(reason="language")
+        found = self.heard(samples, drawn, distractors(question), respellings(question))
+        missed = question.language in ROUGH and found.score is not None and found.score < EVEN
+        return replace(found, score=None, reason="language") if missed else found
 
     @contextmanager
     def _decoder(self) -> Iterator[Any]:
@@ -113,9 +117,13 @@ def distractors(question: Question, count: int = DISTRACTORS) -> tuple[str, ...]
     if question.challenge.content == "foreign-phrase":
         others = [word for word in language.foreign[question.cue].words if word not in drawn] + others
         return tuple(others[:count])
-    digits = language.digits if drawn & set(language.digits) else ()
+    digits = language.digits if _digits_among(drawn, question.language) else ()
     chosen = random.Random(question.nonce).sample(others, min(count - len(digits), len(others)))
     return tuple(dict.fromkeys([*digits, *chosen]))
+
+
+def _digits_among(words: Iterable[str], language: str) -> bool:
+    return not set(load(language).digits).isdisjoint(words)
 
 
 def respellings(question: Question) -> Spellings:

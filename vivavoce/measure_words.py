@@ -43,6 +43,7 @@ DIGITS = "free-spoken-digit-dataset"  # repository whose recordings' names begin
 VOICES = {
     "en": ("en-us", "en-us+f2", "en-us+m7", "en-us+Alex", "en-us+Linda", "en-gb-x-rp+f5", "en-029+m3", "en-gb-scotland+f3"),
     "es": ("es", "es+f2", "es+m7", "es+Alex", "es-419", "es-419+f5", "es-419+m3", "es-419+Linda"),
+    "fr": ("fr", "fr+f2", "fr+m7", "fr+Alex", "fr-be+m3", "fr-be+Linda", "fr-ch+f5", "fr-ch+m1"),
     "de": ("de", "de+f2", "de+m7", "de+Alex", "de+f5", "de+m3", "de+Linda", "de+m1"),
 }
 SPEEDS = (130, 150, 175, 200)  # words per minute

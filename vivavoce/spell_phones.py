@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 
 from challenges.languages import SPELT, load
 
-VOICES = {"es": ("es", "es-419"), "de": ("de",)}  # of espeak-ng: America's Spanish lisps nothing
+VOICES = {"es": ("es", "es-419"), "de": ("de",), "fr": ("fr",)}  # of espeak-ng: America's Spanish lisps nothing
 SOUNDS: Mapping[str, str] = {  # of IPA, stress and length taken off; longest first where one begins another
     "t͡ʃ": "CH", "tʃ": "CH", "d͡ʒ": "JH", "dʒ": "JH", "ts": "T S", "pf": "P F",
     "ɛ̃": "AE N", "ɑ̃": "AA N", "ɔ̃": "OW N", "œ̃": "AH N",  # of French words in German
@@ -27,16 +27,20 @@ SOUNDS: Mapping[str, str] = {  # of IPA, stress and length taken off; longest fi
     "p": "P", "r": "R", "ɾ": "R", "ʁ": "R", "ʀ": "R", "s": "S", "ʃ": "SH", "t": "T", "θ": "TH", "v": "V", "w": "W",
     "z": "Z", "ʒ": "ZH", "??": "UH R",  # as espeak-ng 1.51 writes the German one in "Gurke"
 }  # fmt: skip
+OWN: Mapping[str, Mapping[str, str]] = {  # where a language's sound is nearer to another one
+    "fr": {"ʁ": "HH", "ɑ̃": "AA NG", "ɛ̃": "AE NG", "ɔ̃": "OW NG", "œ̃": "AH NG", "y": "Y UW", "ə": "ER", "ø": "UH", "œ": "AH"},
+}
 _SOUND = re.compile("|".join(map(re.escape, SOUNDS)))
 _MARKS = re.compile("\\([a-z-]+\\)|[ˈˌːˑ‿.\\-ʲ\u0329\u032f\u0361 _]")  # "(en)" where it takes a word for an English one
 
 
-def phones(ipa: str) -> str:
-    """The phones of one word in IPA. ValueError: a sound that no English one is named for here."""
+def phones(ipa: str, language: str = "") -> str:
+    """The phones of one word of a language in IPA. ValueError: a sound that no English one is named for here."""
     bare = _MARKS.sub("", ipa)
     if left := _SOUND.sub("", bare):
         raise ValueError(f"{ipa!r}: {left!r} is near no English sound")
-    return " ".join(SOUNDS[sound] for sound in _SOUND.findall(bare))
+    sounds = {**SOUNDS, **OWN.get(language, {})}
+    return " ".join(sounds[sound] for sound in _SOUND.findall(bare))
 
 
 def said(words: Sequence[str], language: str) -> list[str]:
@@ -57,7 +61,7 @@ def spelt(language: str) -> str:
     if wrong := [len(heard) for heard in ways if len(heard) != len(words)]:
         raise ValueError(f"espeak-ng said {wrong[0]} of {len(words)} words")
     for word, *ipas in zip(words, *ways, strict=True):
-        different = dict.fromkeys(phones(ipa) for ipa in ipas)
+        different = dict.fromkeys(phones(ipa, language) for ipa in ipas)
         lines += [f"{word}{f'({n})' * (n > 1)} {found}\n" for n, found in enumerate(different, start=1)]
     return "".join(lines)
 

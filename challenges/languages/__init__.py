@@ -17,7 +17,7 @@ from typing import Any
 from challenges.catalogue import CATALOGUE
 
 LANGUAGES = ("en", "es", "fr", "de")  # by their ISO 639-1 codes; the first is the default
-SPELT = ("es", "de")  # whose words have a file of phones: no English dictionary has them
+SPELT = ("es", "de", "fr")  # whose words have a file of phones: no English dictionary has them
 MIN_WORDS = 200
 DETAILED = frozenset({"foreign-phrase", "accent", "tune", "emotion", "rhythm", "noise-count"})  # contents that fill a {detail}
 COUNT_BLANKS = {"rhythm": {"first", "second"}, "noises": {"first", "second"}, "cough": {"times"}, "whistle": {"times"}}

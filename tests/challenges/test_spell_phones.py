@@ -29,6 +29,14 @@ def test_every_sound_is_the_nearest_english_one(ipa: str, found: str) -> None:
     assert phones(ipa) == found
 
 
+@pytest.mark.parametrize(
+    ("ipa", "found"), [("ʒaʁdˈɛ̃", "ZH AA HH D AE NG"), ("ɑ̃fˈɑ̃", "AA NG F AA NG"), ("tylˈip", "T Y UW L IY P"), ("fˈø", "F UH")]
+)
+def test_what_is_nearest_depends_on_the_language(ipa: str, found: str) -> None:
+    assert phones(ipa, "fr") == found
+    assert phones(ipa) != found
+
+
 def test_a_sound_that_nobody_thought_of_is_named() -> None:
     with pytest.raises(ValueError, match="'ʘ' is near no English sound"):
         phones("aʘa")
@@ -37,7 +45,7 @@ def test_a_sound_that_nobody_thought_of_is_named() -> None:
 @pytest.mark.parametrize("argv", [[], ["en"], ["es", "de"]])
 def test_only_languages_that_need_it_are_spelt(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(argv) == 2
-    assert "{es,de}" in capsys.readouterr().err
+    assert "{es,de,fr}" in capsys.readouterr().err
 
 
 @pytest.mark.peer

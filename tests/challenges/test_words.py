@@ -89,7 +89,8 @@ def test_what_cannot_be_told_says_why() -> None:
     recogniser, loud = Recogniser(), noise(3, 3000)
     assert recogniser.heard(loud[:1600], WORDS, ()).reason == "too-short"
     assert recogniser.heard(loud, WORDS, ()) == Heard(reason="too-noisy")
-    assert recogniser.answer(loud, question(language="fr")) == Heard(reason="language")
+    assert recogniser.answer(loud, question("speak-loudly", "fr")) == Heard(reason="language"), "French digits are not read"
+    assert recogniser.answer(loud, question(language="fr")) == Heard(reason="too-noisy"), "French words are"
     assert unfit(noise(3, 3), 5) == "silent"
     assert unfit(np.concatenate([noise(1, 3), noise(1, 46), noise(1, 3)]), 2) == "", "a soft line, at -57 dBFS, is read"
     said_nothing = recogniser.heard(noise(3, 3), WORDS, ())
@@ -246,6 +247,20 @@ def test_other_languages_are_read_by_their_sounds(recogniser: Recogniser, langua
         wrongs.append(recogniser.answer(said, question(key, language, seed + 50)).score)
     assert np.median(rights) > 0.6
     assert np.median(rights) > max(wrongs)
+
+
+@pytest.mark.peer
+@needs_espeak
+def test_french_words_that_are_read_count_and_those_that_are_not_say_nothing(recogniser: Recogniser) -> None:
+    read = 0
+    for seed in range(12):
+        asked = question("question", "fr", seed)
+        said = spoken(", ".join(asked.words), voice="fr+f2")
+        right, wrong = recogniser.answer(said, asked), recogniser.answer(said, question("question", "fr", seed + 50))
+        assert (wrong.score, wrong.reason) == (None, "language")
+        assert right.reason == ("" if right.score is not None else "language")
+        read += right.score is not None and right.score >= 0.5
+    assert read >= 6
 
 
 @pytest.mark.peer
