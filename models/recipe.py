@@ -244,10 +244,10 @@ def headline(found: dict[str, Any]) -> dict[str, float]:
 
 
 def provenance_of(checkpoint: Path, stores: tuple[AudioStore, AudioStore]) -> dict[str, Any]:
-    """What made a checkpoint: steps, seed, hours of each kind of audio, when and with what."""
+    """What made a checkpoint: steps, seed, hours of each kind of audio, when and with what; the licence if one was named."""
     import torch
 
-    from models.train import read_checkpoint
+    from models.train import licence_of, read_checkpoint
 
     found = read_checkpoint(checkpoint)
     clean = [entry for entry in stores[0].entries if not entry.coding]
@@ -257,6 +257,7 @@ def provenance_of(checkpoint: Path, stores: tuple[AudioStore, AudioStore]) -> di
         return round(samples / RATE / 3600, 2)
 
     return {
+        **licence_of(found),
         "trained": datetime.fromtimestamp(found.get("saved", checkpoint.stat().st_mtime), UTC).strftime("%Y-%m-%d"),
         "steps": found["step"],
         "seed": found["config"]["seed"],

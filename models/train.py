@@ -60,6 +60,7 @@ class TrainConfig:
     quiet_teachers: bool = False  # they hear the crops before codec, noise and telephone, the student after
     purpose: str = "calls"  # or "answers": to tell a voice from copies of it, whoever it is; what dev says of calls does not
     # choose then, so the last weights are kept, with the views weighed as ANSWERS_MIX
+    licence: str = ""  # of the weights, by SPDX's name; stands beside what is made of them
     model: Mapping[str, Any] = field(default_factory=lambda: {"dropout": 0.0})  # overrides of ModelConfig
     loss: LossConfig = field(default_factory=LossConfig)
     mask: MaskConfig = field(default_factory=MaskConfig)
@@ -68,7 +69,9 @@ class TrainConfig:
 
 
 PURPOSES, OPTIMIZERS = ("calls", "answers"), ("muon", "adamw")
-MAY_CHANGE = ("model", "steps", "ease", "warmup", "threads", "device", "judge_every", "save_every")  # when a run is resumed
+MAY_CHANGE = (  # when a run is resumed
+    "model", "steps", "ease", "warmup", "threads", "device", "judge_every", "save_every", "licence",
+)  # fmt: skip
 ANSWERS_MIX = (0.2, 0.8)  # the pooled view knows recording worlds: of no use where one call's answers are judged
 
 SECTIONS: Mapping[str, Any] = {
@@ -404,6 +407,12 @@ def read_checkpoint(path: Path, device: str = "cpu") -> dict[str, Any]:
     if not (isinstance(config, dict) and isinstance(config.get("model"), dict) and "averaged" in found):
         raise ValueError(f"{path} is no checkpoint of `vivavoce train`: RUN/best.pt and RUN/last.pt are some")
     return found
+
+
+def licence_of(checkpoint: Mapping[str, Any]) -> dict[str, str]:
+    """What its recipe named, for what is made of the weights; empty where it named none."""
+    named = checkpoint["config"].get("licence")  # runs from before it could be named have no such key
+    return {"licence": str(named)} if named else {}
 
 
 def load_averaged(path: Path) -> StreamingConformer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Iterable
@@ -121,3 +122,12 @@ def test_the_paper_is_installed_with_the_licence_and_its_links_lead_somewhere() 
     assert ".github/THIRD_PARTY.md" in PROJECT["license-files"]
     for target in re.findall(r"\]\(([^)#]+)\)", PAPER):
         assert "://" in target or (ROOT / ".github" / target).exists(), target
+
+
+@pytest.mark.parametrize("weights", sorted((ROOT / "models/weights").glob("*.onnx")), ids=lambda path: path.stem)
+def test_weights_that_ship_say_their_licence_as_the_papers_do(weights: Path) -> None:
+    licence = json.loads(weights.with_suffix(".json").read_text())["provenance"]["licence"]
+    (said,) = [said for files, said in rows("file").items() if f"{weights.stem}`" in f"{files}`"]
+    assert said.startswith(licence)
+    card = "models/identity/CARD.md" if weights.stem.startswith("identity") else "models/MODEL_CARD.md"
+    assert re.search(rf"^(## Licence\n\n.*`{weights.stem}`.*|\| Licence \| ){licence}", (ROOT / card).read_text(), re.MULTILINE)

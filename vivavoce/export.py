@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 
 from engine.errors import ConfigError
@@ -27,9 +28,12 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"--chunk-ms {args.chunk_ms} is no positive multiple of {FRAME_MS}")
     if not args.checkpoint.is_file():
         raise ConfigError(f"checkpoint {args.checkpoint} does not exist")
-    from models.export import export
-    from models.train import load_averaged
+    from models.export import export, untrained_info
+    from models.features import RATE
+    from models.train import licence_of, load_averaged, read_checkpoint
 
-    difference = export(load_averaged(args.checkpoint), args.out, chunk_ms=args.chunk_ms)
+    info = untrained_info(args.out.stem, RATE * args.chunk_ms // 1000)
+    info = replace(info, provenance=licence_of(read_checkpoint(args.checkpoint)))
+    difference = export(load_averaged(args.checkpoint), args.out, info, chunk_ms=args.chunk_ms)
     print(f"{args.out}: agrees with torch within {difference:.1e}; uncalibrated until `vivavoce train` fits it")
     return 0

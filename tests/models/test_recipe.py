@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import csv
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ from models.recipe import Places, call_keys
 from models.runtime import DEFAULT_WEIGHTS, load_model
 from models.selection import Dev
 from models.store import AudioStore
-from models.train import TrainConfig
+from models.train import TrainConfig, changed, load_config
 from tests.models.test_copies import voice
 from tests.models.test_corpus import write_wav
 from tests.models.test_training import TINY
@@ -185,6 +185,19 @@ def test_provenance_has_the_day_of_the_training_not_of_the_report(tmp_path: Path
     torch.save(found, tmp_path / "best.pt")
     provenance = recipe.provenance_of(tmp_path / "best.pt", (AudioStore(tmp_path / "a"), AudioStore(tmp_path / "b")))
     assert (provenance["trained"], provenance["steps"], provenance["seed"]) == ("2023-11-14", 7, 4)
+    assert "licence" not in provenance, "nobody named one: it is not for us to say"
+
+
+def test_provenance_has_the_licence_that_the_recipe_names(tmp_path: Path) -> None:
+    (tmp_path / "run.toml").write_text('licence = "CC-BY-4.0"\n')
+    config = asdict(load_config(tmp_path / "run.toml"))
+    torch.save({"config": config | {"model": {}}, "averaged": {}, "step": 7, "saved": 0.0}, tmp_path / "best.pt")
+    provenance = recipe.provenance_of(tmp_path / "best.pt", (AudioStore(tmp_path / "a"), AudioStore(tmp_path / "b")))
+    assert provenance["licence"] == "CC-BY-4.0"
+
+
+def test_a_licence_may_be_named_when_a_run_is_taken_up_again() -> None:
+    assert not changed(asdict(TrainConfig()), asdict(TrainConfig(licence="Apache-2.0")))
 
 
 def scored(person: bool, llr: float, condition: str = "g711", repo: str = "o/a") -> Scored:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import fields
+from dataclasses import fields, replace
 from math import nan
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="training needs the extra 'train'")
 
 from models.conformer import ModelConfig
+from models.runtime import load_info
 from models.selection import DevFigures
 from models.store import AudioStore
 from models.train import SECTIONS, TrainConfig, Trainer, dev_line, load_averaged, load_config
@@ -140,10 +141,13 @@ def test_a_checkpoint_becomes_a_file_that_serves(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    Trainer(config(), sampler(store), None, tmp_path / "run").save(tmp_path / "run/last.pt")
+    named = replace(config(), licence="Apache-2.0")
+    Trainer(named, sampler(store), None, tmp_path / "run").save(tmp_path / "run/last.pt")
     out = tmp_path / "m.onnx"
     assert main(["export", str(tmp_path / "run/last.pt"), str(out), "--chunk-ms", "80"]) == 0
     assert out.is_file()
+    assert load_info(out.with_suffix(".json")).provenance == {"licence": "Apache-2.0"}
+    assert load_info(out.with_suffix(".json")).chunk_samples == 640
     assert "agrees with torch" in capsys.readouterr().out
     (tmp_path / "x.pt").write_text("not a checkpoint\n")
     assert main(["export", str(tmp_path / "x.pt"), str(tmp_path / "no.onnx")]) == 2

@@ -186,6 +186,7 @@ def test_the_weights_load_and_score(made: Path, name: str) -> None:
     model: OnnxModel = load_model(made / name)
     assert model.info.trained
     assert model.info.provenance["steps"] == 3
+    assert model.info.provenance["licence"] == "Apache-2.0"
     audio = np.stack([voice(0.16, 100 + 40 * i, i)[:1280] for i in range(3)])
     scores, state = model.step(audio, model.init_state(3))
     assert scores.shape == (3,)
