@@ -11,7 +11,7 @@ import importlib
 import io
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TextIO
 
@@ -89,6 +89,19 @@ def _run(arguments: list[str]) -> int:
         return 0
     except (VivavoceError, ValueError, OSError) as error:
         print(f"vivavoce{name}: {_sentence(error)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def alone(name: str, program: Callable[[], int | None]) -> int:
+    """`python -m NAME`: what its user can mend is one sentence on stderr and exit status 2, as of a command."""
+    try:
+        return program() or 0
+    except BrokenPipeError:
+        return 0
+    except (VivavoceError, ValueError, OSError) as error:
+        print(f"{name}: {_sentence(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

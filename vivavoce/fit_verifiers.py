@@ -9,9 +9,15 @@ was measured is kept in a folder, so that a second fit takes seconds.
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before the imports that would fail
+    from models.extras import need
+
+    need("train,examine", "scipy", "pyworld", "swift_f0")
+
 import argparse
 import json
 import random
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +30,7 @@ from challenges.catalogue import Challenge, by_name
 from challenges.content import draw
 from challenges.verifiers import CUES, RELATIVE, logistic
 from models.metrics import auroc
+from vivavoce.cli import alone
 from vivavoce.measured_answers import Answered, Source, measurable
 
 TRAIN_SNR_DB, DEV_SNR_DB = (8.0, 30.0), (15.0, 15.0)
@@ -180,4 +187,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(alone("vivavoce.fit_verifiers", main))

@@ -7,6 +7,12 @@ be about nobody. Noises that were kept out of training are counted apart.
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before the imports that would fail
+    from models.extras import need
+
+    need("train", "scipy")
+
+import argparse
 import json
 import os
 import sys
@@ -28,6 +34,7 @@ from models.corpus import RATE, read_speech
 from models.manifests import read_table
 from models.runtime import StateStore
 from vivavoce import service_model
+from vivavoce.cli import alone
 
 SECONDS = 30
 PACKET = 160  # samples
@@ -97,5 +104,13 @@ def measure_noise(corpus: Path, model_file: str | None = None) -> dict[str, Any]
     return {"model": model.version, "seconds": SECONDS, "ends": {g: dict(c) for g, c in ends.items()}, "verdicts": verdicts}
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m vivavoce.measure_noise", description="what is said of noise alone")
+    parser.add_argument("corpus", type=Path, metavar="CORPUS", help="with noises in its folder `noise`")
+    parser.add_argument("model", nargs="?", metavar="FILE", help="an .onnx file (default: the weights that ship)")
+    args = parser.parse_args()
+    print(json.dumps(measure_noise(args.corpus, args.model), indent=1))
+
+
 if __name__ == "__main__":
-    print(json.dumps(measure_noise(Path(sys.argv[1]), *sys.argv[2:3]), indent=1))
+    sys.exit(alone("vivavoce.measure_noise", main))

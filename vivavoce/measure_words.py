@@ -9,6 +9,11 @@ telephone prompts in Debian's packages are (asterisk-core-sounds-es-g722: DIR/0.
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before the imports that would fail
+    from models.extras import need
+
+    need("train,examine", "scipy", "pyworld", "pocketsphinx")
+
 import argparse
 import json
 import random
@@ -35,6 +40,7 @@ from models.channel import Channel, apply
 from models.corpus import Clip, read_corpus, read_speech
 from models.metrics import auroc, eer
 from vivavoce.callers import IN_MANNER
+from vivavoce.cli import alone
 from vivavoce.train_cepstra import read_noises
 from vivavoce.voices import resample
 
@@ -236,4 +242,4 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(alone("vivavoce.measure_words", lambda: main(sys.argv[1:])))

@@ -7,6 +7,12 @@ the file again (extras train and examine); an hour of recordings takes some minu
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before the imports that would fail
+    from models.extras import need
+
+    need("train,examine", "torch", "scipy", "pocketsphinx")
+
+import argparse
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -19,6 +25,7 @@ from challenges.cepstra import CEPSTRA, log_bands, stacked
 from models.channel import Channel, apply
 from models.corpus import Clip, read_audio, read_corpus, read_speech
 from models.manifests import read_table
+from vivavoce.cli import alone
 
 SEED = 20261121
 CLIPS = 700
@@ -90,7 +97,15 @@ def pairs(clips: list[Clip], noises: list[NDArray[np.int16]]) -> Iterator[tuple[
                 yield bands[:frames], target[:frames]
 
 
-def main(corpus: Path, out: Path) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m vivavoce.train_cepstra", description="train challenges/cepstra.npz")
+    parser.add_argument("corpus", type=Path, metavar="CORPUS")
+    parser.add_argument("out", type=Path, metavar="OUT.npz")
+    args = parser.parse_args()
+    write(args.corpus, args.out)
+
+
+def write(corpus: Path, out: Path) -> None:
     from models.mapping import train  # extra: train
 
     clips = wideband(read_corpus(corpus, ["train"]))
@@ -101,4 +116,4 @@ def main(corpus: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    sys.exit(alone("vivavoce.train_cepstra", main))

@@ -6,6 +6,11 @@ equals torch, and beside it the .json with the worth of a cosine, fitted on the 
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before the imports that would fail
+    from models.extras import need
+
+    need("train", "torch", "onnx", "scipy")
+
 import argparse
 import json
 import tempfile

@@ -8,6 +8,11 @@ other speeds too, which doubles the voices.
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before the imports that would fail
+    from models.extras import need
+
+    need("train", "torch", "scipy")
+
 import argparse
 import importlib.util
 from collections.abc import Callable

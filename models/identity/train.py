@@ -8,6 +8,11 @@ wrote. Stops after some minutes of processor time; resumes.
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before the imports that would fail
+    from models.extras import need
+
+    need("train", "torch", "scipy")
+
 import argparse
 import json
 import time
