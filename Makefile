@@ -15,11 +15,16 @@ help:
 	@echo "make weights CORPUS=DIR VOCODERS=DIR   train the shipped weights again: about eight hours on one core"
 	@echo "make int8 CORPUS=DIR    make their int8 form again: a minute; needed whenever the weights change"
 
-# Debian's python3 may come without the venv module; as root we can put that right.
+# Debian's python3 may come without the venv module; as root we can put that right. An old Python is asked for first, since no
+# package mends it, and again, since the package may bring one.
+NEW = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))'
+OLD = { echo "Python 3.11 or newer is needed, and $(PYTHON) is older: make run PYTHON=/usr/bin/python3.11, say" >&2; exit 1; }
 $(BIN)/python:
-	@$(PYTHON) -c 'import ensurepip, sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed"' \
+	@! command -v $(PYTHON) >/dev/null || $(NEW) || $(OLD)
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null \
 	  || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq python3-venv; } \
-	  || { echo "Python 3.11 or newer with venv is needed: apt-get install python3-venv"; exit 1; }
+	  || { echo "Python 3.11 or newer with venv is needed: apt-get install python3-venv" >&2; exit 1; }
+	@$(NEW) || $(OLD)
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.serve: pyproject.toml | $(BIN)/python
