@@ -58,10 +58,34 @@ def test_every_command_is_shown() -> None:
         assert re.search(rf"\b{command}\b", README), command
 
 
-def test_links_inside_the_repository_lead_somewhere() -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
+PAPERS = ["README.md", *(f".github/{name}.md" for name in ("CONTRIBUTING", "SECURITY", "THIRD_PARTY"))]
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_links_inside_the_repository_lead_somewhere(paper: str) -> None:
+    for target, _, part in re.findall(r"\]\(([^)#]*)(#([^)]+))?\)", (ROOT / paper).read_text()):
         if "://" not in target:
-            assert (ROOT / target).exists(), target
+            linked = (ROOT / paper).parent / target if target else ROOT / paper
+            assert linked.exists(), target
+            assert not part or part in anchors(linked.read_text()), f"{target}#{part}"
+
+
+def anchors(text: str) -> set[str]:
+    """Of a page's headings, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_what_the_papers_name_is_there() -> None:
+    rules = {line.split(":")[0] for line in (ROOT / "Makefile").read_text().splitlines() if re.match(r"\w+:", line)}
+    settings = {doc.name for doc in describe_settings()}
+    for paper in PAPERS[1:]:
+        text = (ROOT / paper).read_text()
+        assert set(re.findall(r"^make (\w+)", text, re.MULTILINE)) <= rules
+        named = re.findall(r"`([\w./-]+)`", text)
+        assert all(any(ROOT.glob(f"{name}*")) for name in named if "/" in name), named
+        sections = {name.split(".")[0] for name in settings}
+        assert {name for name in named if name.split(".")[0] in sections and name.count(".") == 1} <= settings
 
 
 def test_the_changelog_names_the_version() -> None:

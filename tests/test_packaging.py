@@ -12,13 +12,14 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.metadata import Metadata
 
 pytest.importorskip("setuptools", minversion="77", reason="building needs setuptools, as the extra 'train' has it")
 
 from vivavoce import __version__
 
 ROOT = Path(__file__).parent.parent
-TOPS = (".github", "challenges", "connectors", "docker", "engine", "models", "tests", "vivavoce")
+TOPS = (".ci", ".github", "challenges", "connectors", "docker", "engine", "models", "tests", "vivavoce")
 FILES = ("CHANGELOG.md", "LICENSE", "MANIFEST.in", "Makefile", "README.md", "pyproject.toml")
 BUILD = "import sys\nfrom setuptools import build_meta as b\nb.build_sdist(sys.argv[1])"
 WHEEL = "import sys\nfrom setuptools import build_meta as b\nb.build_wheel(sys.argv[1])"
@@ -81,10 +82,22 @@ def test_what_make_runs_is_in_the_source_archive(unpacked: Path) -> None:
 
 
 def test_the_wheel_holds_all_of_the_packages_and_nothing_else_of_the_tree(installed: Path) -> None:
-    packages = {name for name in names(ROOT) if not name.startswith((".github/", "docker/", "tests/")) and name not in FILES}
+    others = (".ci/", ".github/", "docker/", "tests/")
+    packages = {name for name in names(ROOT) if not name.startswith(others) and name not in FILES}
     got = {str(path.relative_to(installed)) for path in installed.rglob("*") if path.is_file()}
     assert {name for name in got if ".dist-info/" not in name} == packages
     assert {Path(name).name for name in got if "/licenses/" in name} == {"LICENSE", "THIRD_PARTY.md"}
+
+
+def test_an_index_takes_the_metadata(installed: Path) -> None:
+    (file,) = installed.glob("*.dist-info/METADATA")
+    found = Metadata.from_email(file.read_bytes(), validate=True)  # unknown and impossible fields raise
+    assert found.author
+    assert found.license_expression == "Apache-2.0"
+    assert found.description_content_type == "text/markdown"
+    assert found.description == (ROOT / "README.md").read_text()
+    assert len(found.summary or "") <= 512
+    assert not [line for line in found.classifiers or () if line.startswith("License ::")], "refused beside an expression"
 
 
 def test_the_wheel_says_its_version(installed: Path, tmp_path: Path) -> None:
