@@ -1,7 +1,8 @@
 """Captures: pcap and pcapng files to RTP streams to frames. What cannot be understood is skipped and counted.
 
 Formats: libpcap's file (both byte orders, micro- and nanoseconds) and pcapng (section, interface, enhanced and simple
-packet blocks); Ethernet with VLAN tags, Linux cooked v1 and v2, raw IP, BSD loopback; IPv4 and IPv6; UDP.
+packet blocks); Ethernet with VLAN tags, Linux cooked v1 and v2, raw IP, BSD loopback; IPv4 and IPv6; UDP. What dynamic
+payload types mean is read from the SIP of the same capture.
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ import struct
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from connectors import rtp
 from connectors.codecs import CodecSpec, codec_of_type, make_decoder, static_decoders
-from connectors.media import RtpReceiver
+from connectors.media import EVENT_TYPES, RtpReceiver
+from connectors.signalling import Signalling, Terms
 from engine.audio import AudioFrame
 from engine.errors import AudioError
 
@@ -58,6 +61,8 @@ class CaptureLeg:
     source: str
     destination: str
     packets: list[tuple[float, bytes]] = field(default_factory=list)
+    codecs: Mapping[int, CodecSpec] = field(default_factory=dict)  # of the payload types that are known
+    event_types: frozenset[int] = EVENT_TYPES
 
 
 @dataclass
@@ -67,6 +72,7 @@ class Seen:
     datagrams: int = 0
     cut: int = 0  # of those, without their end
     links: Counter[int] = field(default_factory=Counter)  # packets of each link type that is not known here
+    encrypted: int = 0  # RTP streams that are
     breaks_off: bool = False  # the file ends, or is damaged, in the middle of a packet
 
 
@@ -95,19 +101,28 @@ def read_datagrams(path: Path, seen: Seen | None = None) -> Iterator[Datagram]:
 
 
 def read_legs(path: Path, codecs: Mapping[int, CodecSpec] | None = None, seen: Seen | None = None) -> list[CaptureLeg]:
-    """The RTP streams of a capture, longest first; `codecs` names dynamic payload types. AudioError if none."""
+    """The RTP streams of a capture, longest first; `codecs` names dynamic payload types in place of what the capture's SIP
+    says. AudioError if there is none."""
     streams: dict[tuple[str, str, int], list[tuple[float, bytes]]] = defaultdict(list)
-    seen = seen or Seen()
+    seen, signalling = seen or Seen(), Signalling()
     for datagram in read_datagrams(path, seen):
         payload = datagram.payload
-        if datagram.whole and len(payload) > 12 and rtp.classify(payload) is rtp.Kind.RTP:
+        if not datagram.whole or len(payload) <= 12:
+            continue
+        if rtp.classify(payload) is rtp.Kind.RTP:
             ssrc = int.from_bytes(payload[8:12], "big")
             streams[datagram.source, datagram.destination, ssrc].append((datagram.time, payload))
+        else:
+            signalling.receive(payload, datagram.time)
     legs = []
     for (source, destination, ssrc), packets in streams.items():
-        codec = _codec_of(packets, codecs or {})
-        if codec is not None and _is_stream(packets):
-            legs.append(CaptureLeg(ssrc, codec, source, destination, packets))
+        if not _is_stream(packets):
+            continue
+        terms = signalling.terms(source, destination, packets[0][0], packets[-1][0]) or Terms({}, encrypted=False)
+        leg = _leg(ssrc, source, destination, packets, terms, codecs or {})
+        seen.encrypted += terms.encrypted
+        if leg is not None and not terms.encrypted:
+            legs.append(leg)
     if not legs:
         why = f", {seen.cut} of them cut short: capture whole packets (tcpdump -s 0)" if seen.cut > 1 else ""
         instead = _instead(streams.values(), seen)
@@ -118,7 +133,8 @@ def read_legs(path: Path, codecs: Mapping[int, CodecSpec] | None = None, seen: S
 def leg_frames(leg: CaptureLeg) -> Iterator[tuple[AudioFrame, float]]:
     """The leg's frames with their time, through the same receiver as live packets."""
     others = static_decoders(leg.codec.payload_type)
-    receiver = RtpReceiver(make_decoder(leg.codec), leg.codec.payload_type, others=others)
+    others |= {number: partial(make_decoder, spec) for number, spec in leg.codecs.items()}
+    receiver = RtpReceiver(make_decoder(leg.codec), leg.codec.payload_type, event_types=leg.event_types, others=others)
     now = 0.0
     for time, datagram in leg.packets:
         now = max(now, time)  # captures of several interfaces may step back
@@ -128,6 +144,18 @@ def leg_frames(leg: CaptureLeg) -> Iterator[tuple[AudioFrame, float]]:
             yield frame, now
     for frame in receiver.poll(now + 1.0):
         yield frame, now
+
+
+def _leg(
+    ssrc: int, source: str, destination: str, packets: list[tuple[float, bytes]], terms: Terms, codecs: Mapping[int, CodecSpec]
+) -> CaptureLeg | None:
+    """A stream whose audio can be decoded, by what was agreed on for it and the `codecs` that were named; else None."""
+    known = {number: codec for number, codec in terms.types.items() if codec is not None} | dict(codecs)
+    events = frozenset(number for number, codec in terms.types.items() if codec is None)
+    codec = _codec_of(packets, known)
+    if codec is None:
+        return None
+    return CaptureLeg(ssrc, codec, source, destination, packets, known, events or EVENT_TYPES)
 
 
 def _codec_of(packets: list[tuple[float, bytes]], codecs: Mapping[int, CodecSpec]) -> CodecSpec | None:
@@ -147,6 +175,7 @@ def _instead(streams: Iterable[list[tuple[float, bytes]]], seen: Seen) -> str:
     types = {payload[1] & 0x7F for packets in streams if _is_stream(packets) for _, payload in packets}
     named = [f"{number} ({_NAMES[number]})" if number in _NAMES else str(number) for number in sorted(types)[:8]]
     found = [f"RTP of payload type {', '.join(named)}"] if named else []
+    found += [f"{seen.encrypted} encrypted stream{'s' if seen.encrypted > 1 else ''} (SRTP)"] if seen.encrypted else []
     found += [f"packets of link type {link}, which is not known here" for link, _ in seen.links.most_common(3)]
     return f"; it holds {' and '.join(found)}" if found else ""
 

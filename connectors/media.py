@@ -20,6 +20,7 @@ from connectors.jitter import MAX_JUMP, MAX_LATE, Gap, JitterBuffer
 from engine.audio import AudioFrame, Samples
 
 COMFORT_NOISE = 13  # RFC 3389
+EVENT_TYPES = frozenset({101})  # of telephone events, where nothing says otherwise
 MAX_GAP_S = 1.0  # of silence handed on for one hole; a longer one is a discontinuity, not a second of zeros
 ADOPT_AFTER_S = 1.0  # silence of the old source after which a new one may speak
 ADOPT_PACKETS = 3  # packets in a row that make a new source credible while the old one is quiet for less
@@ -60,7 +61,7 @@ class RtpReceiver:
         payload_type: int,
         *,
         wait_s: float = 0.06,
-        event_types: frozenset[int] = frozenset({101}),
+        event_types: frozenset[int] = EVENT_TYPES,
         gather: int = 0,
         others: Mapping[int, Callable[[], Decoder]] | None = None,
     ) -> None:

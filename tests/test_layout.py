@@ -19,7 +19,7 @@ FLOORS = {  # folder -> the folders of ours that it may import
 }
 PURE = {
     "engine": ("audio", "companding", "events", "call", "policy", "load"),
-    "connectors": ("rtp", "g711", "jitter", "media", "dtmf", "resampling", "encoders", "packetizer"),
+    "connectors": ("rtp", "g711", "jitter", "media", "dtmf", "resampling", "encoders", "packetizer", "sdp", "signalling"),
 }
 IMPURE = {"asyncio", "socket", "time", "threading", "redis", "torch", "onnxruntime", "aiohttp", "aiortc", "uvloop"}
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from connectors import capture
+from connectors import capture, g711
 from connectors.capture import Seen, leg_frames, read_datagrams, read_legs
 from connectors.codecs import parse_codec
+from connectors.rtp import RtpPacket
 from engine.errors import AudioError
 from tests.connectors.captures import block, ethernet, ipv4, ipv6, pcap, pcapng, rtp_frames, udp
-from tests.connectors.packets import packet
+from tests.connectors.packets import SSRC, packet
 
 DATA = packet(3).serialize()
 
@@ -89,6 +90,49 @@ def test_dynamic_payload_types_need_a_name(file: Path) -> None:
     with pytest.raises(AudioError, match=r"no RTP stream that can be decoded \(20 UDP packets seen\)"):
         read_legs(written(file, data))
     assert str(read_legs(file, {97: parse_codec("L16/8000", 97)})[0].codec) == "L16/8000"
+
+
+SDP = (
+    b"v=0\r\no=- 1 1 IN IP4 10.0.0.2\r\ns=-\r\nc=IN IP4 10.0.0.2\r\nt=0 0\r\n"
+    b"m=audio 5000 RTP/AVP 97 98 100\r\na=rtpmap:97 PCMA/8000\r\na=rtpmap:98 opus/48000/2\r\n"
+    b"a=rtpmap:100 telephone-event/8000\r\n"
+)
+SIP = b"SIP/2.0 200 OK\r\nContent-Type: application/sdp\r\nContent-Length: 175\r\n\r\n" + SDP
+
+
+def sip_frame(message: bytes = SIP) -> bytes:
+    return ethernet(ipv4(udp(message, source=5060, destination=5060)))
+
+
+def test_what_dynamic_payload_types_mean_is_read_from_the_signalling(file: Path) -> None:
+    (leg,) = read_legs(written(file, pcap([sip_frame(), *rtp_frames(20, payload_type=97)])))
+    assert (str(leg.codec), leg.codec.payload_type) == ("PCMA/8000", 97)
+    assert [int(frame.samples[0]) for frame, _ in leg_frames(leg)] == [int(g711.decode_a_law(bytes([n]))[0]) for n in range(20)]
+
+
+def test_opus_is_heard_and_a_sender_may_change_to_whatever_was_agreed_on(file: Path) -> None:
+    silence = [RtpPacket(98, n, n * 960, SSRC, b"\xfc\xff\xfe") for n in range(30)]  # 20 ms, stereo
+    keys = [RtpPacket(100, n, 30 * 960, SSRC, bytes([5, 10, 0, 160])) for n in range(30, 33)]
+    frames = [ethernet(ipv4(udp(each.serialize()))) for each in [*silence, *keys]]
+    (leg,) = read_legs(written(file, pcap([sip_frame(), *frames, *rtp_frames(53, payload_type=97)[33:]])))
+    assert (str(leg.codec), leg.event_types) == ("OPUS/48000/2", {100})
+    out = [frame for frame, _ in leg_frames(leg)]
+    assert sum(len(frame.samples) for frame in out if frame.rate == 48000) == pytest.approx(30 * 960, abs=960)
+    assert [len(frame.samples) for frame in out if frame.rate == 8000] == [160] * 20
+    assert not any(frame.lost for frame in out)
+
+
+def test_a_name_that_is_given_goes_before_what_the_signalling_says(file: Path) -> None:
+    data = pcap([sip_frame(), *rtp_frames(20, payload_type=97)])
+    assert str(read_legs(written(file, data), {97: parse_codec("L16/8000", 97)})[0].codec) == "L16/8000"
+
+
+def test_encrypted_streams_are_told_and_not_heard(file: Path) -> None:
+    secret = sip_frame(SIP.replace(b"RTP/AVP", b"RTP/SAVP"))
+    with pytest.raises(AudioError, match=r"it holds RTP of payload type 0 and 1 encrypted stream \(SRTP\)$"):
+        read_legs(written(file, pcap([secret, *rtp_frames(20)])))
+    elsewhere = [ethernet(ipv4(udp(packet(n, ssrc=2).serialize(), destination=6000))) for n in range(20)]
+    assert [leg.ssrc for leg in read_legs(written(file, pcap([secret, *rtp_frames(20), *elsewhere])))] == [2]
 
 
 def test_a_capture_that_holds_each_packet_twice_is_read(file: Path) -> None:
