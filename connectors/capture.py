@@ -1,8 +1,8 @@
 """Captures: pcap and pcapng files to RTP streams to frames. What cannot be understood is skipped and counted.
 
 Formats: libpcap's file (both byte orders, micro- and nanoseconds) and pcapng (section, interface, enhanced and simple
-packet blocks); Ethernet with VLAN tags, Linux cooked v1 and v2, raw IP, BSD loopback; IPv4 and IPv6; UDP. What dynamic
-payload types mean is read from the SIP of the same capture.
+packet blocks); Ethernet with VLAN tags, Linux cooked v1 and v2, raw IP, BSD loopback; IPv4 and IPv6, in pieces too; UDP.
+What dynamic payload types mean is read from the SIP of the same capture.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import BinaryIO, NamedTuple
 
 from connectors import rtp
 from connectors.codecs import CodecSpec, codec_of_type, make_decoder, static_decoders
+from connectors.fragments import Reassembler
 from connectors.media import EVENT_TYPES, RtpReceiver
 from connectors.signalling import Signalling, Terms
 from engine.audio import AudioFrame
@@ -34,6 +35,7 @@ _NAMES = {  # static payload types (RFC 3551 section 6) that are not decoded her
     15: "G728", 16: "DVI4", 17: "DVI4", 18: "G729", 25: "CelB", 26: "JPEG", 28: "nv", 31: "H261", 32: "MPV", 33: "MP2T",
     34: "H263",
 }  # fmt: skip
+_UDP, _FRAGMENT = 17, 44  # IP's protocol numbers
 _IPV4, _IPV6, _VLAN, _QINQ = 0x0800, 0x86DD, 0x8100, 0x88A8
 _PCAP = {
     b"\xa1\xb2\xc3\xd4": (">", 1e-6), b"\xd4\xc3\xb2\xa1": ("<", 1e-6),
@@ -78,7 +80,7 @@ class Seen:
 
 def read_datagrams(path: Path, seen: Seen | None = None) -> Iterator[Datagram]:
     """Every UDP payload in order. AudioError when the file is no capture; one that breaks off gives what is there."""
-    seen = seen or Seen()
+    seen, fragments = seen or Seen(), Reassembler()
     with path.open("rb") as file:
         magic = file.read(4)
         if magic in _PCAP:
@@ -90,7 +92,7 @@ def read_datagrams(path: Path, seen: Seen | None = None) -> Iterator[Datagram]:
         for count, (time, link, data) in enumerate(records):
             if count >= MAX_PACKETS:
                 raise AudioError(f"{path} holds more than {MAX_PACKETS} packets; cut it into parts")
-            found = _udp(link, data)
+            found = _udp(link, data, time, fragments)
             if link not in _LINKS:
                 seen.links[link] += 1
             if found is not None:
@@ -251,14 +253,16 @@ def _resolution(options: bytes, order: str) -> float:
     return 1e-6
 
 
-def _udp(link: int, data: bytes) -> tuple[str, str, bytes, bool] | None:
-    """(source, destination, payload, whether it is whole) of a UDP packet; None for everything else."""
+def _udp(link: int, data: bytes, time: float, fragments: Reassembler) -> tuple[str, str, bytes, bool] | None:
+    """(source, destination, payload, whether it is whole) of a UDP packet; None for everything else, such as a piece of one."""
     packet = _ip(link, data)
-    if not packet:
+    version = packet[0] >> 4 if packet else 0
+    try:
+        if version == 4:
+            return _ipv4(packet, time, fragments)
+        return _ipv6(packet, time, fragments) if version == 6 else None
+    except ValueError:
         return None
-    if packet[0] >> 4 == 4:
-        return _ipv4(packet)
-    return _ipv6(packet) if packet[0] >> 4 == 6 else None
 
 
 def _ip(link: int, data: bytes) -> bytes:
@@ -277,20 +281,39 @@ def _ip(link: int, data: bytes) -> bytes:
     return data[4:] if link == NULL else b""
 
 
-def _ipv4(packet: bytes) -> tuple[str, str, bytes, bool] | None:
+def _ipv4(packet: bytes, time: float, fragments: Reassembler) -> tuple[str, str, bytes, bool] | None:
     start = (packet[0] & 0x0F) * 4
-    fragment = int.from_bytes(packet[6:8], "big") & 0x3FFF if len(packet) >= 8 else 1
-    if len(packet) < start + 8 or start < 20 or packet[9] != 17 or fragment:
+    if len(packet) < start or start < 20 or packet[9] != _UDP:
+        return None
+    segment: bytes | None = packet[start:]
+    place = int.from_bytes(packet[6:8], "big")
+    if place & 0x3FFF:
+        size = int.from_bytes(packet[2:4], "big")
+        if len(packet) < size:
+            return None  # the capture kept only its beginning
+        piece = packet[start:size]  # behind it a frame may be filled up
+        segment = fragments.push(packet[4:6] + packet[12:20], (place & 0x1FFF) * 8, bool(place & 0x2000), piece, time)
+    if segment is None or len(segment) < 8:
         return None
     hosts = [".".join(map(str, packet[at : at + 4])) for at in (12, 16)]
-    return _ports(packet[start:], *hosts)
+    return _ports(segment, *hosts)
 
 
-def _ipv6(packet: bytes) -> tuple[str, str, bytes, bool] | None:
-    if len(packet) < 48 or packet[6] != 17:  # extension headers do not occur on media
+def _ipv6(packet: bytes, time: float, fragments: Reassembler) -> tuple[str, str, bytes, bool] | None:
+    segment: bytes | None = packet[40:]
+    if len(packet) < 48:
+        return None
+    if packet[6] == _FRAGMENT and packet[40] == _UDP:
+        size, place = 40 + int.from_bytes(packet[4:6], "big"), int.from_bytes(packet[42:44], "big")
+        if len(packet) < size:
+            return None
+        segment = fragments.push(packet[8:40] + packet[44:48], place & 0xFFF8, bool(place & 1), packet[48:size], time)
+    elif packet[6] != _UDP:  # other extension headers do not occur on media
+        return None
+    if segment is None or len(segment) < 8:
         return None
     hosts = ["[" + ":".join(packet[at + k : at + k + 2].hex() for k in range(0, 16, 2)) + "]" for at in (8, 24)]
-    return _ports(packet[40:], *hosts)
+    return _ports(segment, *hosts)
 
 
 def _ports(segment: bytes, source: str, destination: str) -> tuple[str, str, bytes, bool]:

@@ -19,8 +19,10 @@ FLOORS = {  # folder -> the folders of ours that it may import
 }
 PURE = {
     "engine": ("audio", "companding", "events", "call", "policy", "load"),
-    "connectors": ("rtp", "g711", "jitter", "media", "dtmf", "resampling", "encoders", "packetizer", "sdp", "signalling"),
-}
+    "connectors": (
+        "rtp", "g711", "jitter", "media", "dtmf", "resampling", "encoders", "packetizer", "sdp", "signalling", "fragments",
+    ),
+}  # fmt: skip
 IMPURE = {"asyncio", "socket", "time", "threading", "redis", "torch", "onnxruntime", "aiohttp", "aiortc", "uvloop"}
 
 

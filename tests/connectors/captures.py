@@ -23,6 +23,22 @@ def ipv6(segment: bytes) -> bytes:
     return struct.pack("!IHBB", 6 << 28, len(segment), IPV4_UDP, 64) + bytes(15) + b"\x01" + bytes(15) + b"\x02" + segment
 
 
+def ipv4_pieces(segment: bytes, size: int) -> list[bytes]:
+    """A segment in fragments of `size` bytes."""
+    starts = range(0, len(segment), size)
+    return [ipv4(segment[at : at + size], fragment=at // 8 | 0x2000 * (at + size < len(segment))) for at in starts]
+
+
+def ipv6_pieces(segment: bytes, size: int) -> list[bytes]:
+    """The same behind IPv6's extension header for fragments (RFC 8200 section 4.5)."""
+    pieces = []
+    for at in range(0, len(segment), size):
+        head = struct.pack("!BBHI", IPV4_UDP, 0, at | (at + size < len(segment)), 7)
+        whole = ipv6(head + segment[at : at + size])
+        pieces.append(whole[:6] + b"\x2c" + whole[7:])
+    return pieces
+
+
 def ethernet(packet: bytes, *, vlans: int = 0) -> bytes:
     kind = b"\x86\xdd" if packet[0] >> 4 == 6 else b"\x08\x00"
     return bytes(12) + b"\x81\x00\x00\x05" * vlans + kind + packet

@@ -13,7 +13,7 @@ from connectors.capture import Seen, leg_frames, read_datagrams, read_legs
 from connectors.codecs import parse_codec
 from connectors.rtp import RtpPacket
 from engine.errors import AudioError
-from tests.connectors.captures import block, ethernet, ipv4, ipv6, pcap, pcapng, rtp_frames, udp
+from tests.connectors.captures import block, ethernet, ipv4, ipv4_pieces, ipv6, ipv6_pieces, pcap, pcapng, rtp_frames, udp
 from tests.connectors.packets import SSRC, packet
 
 DATA = packet(3).serialize()
@@ -217,6 +217,35 @@ def test_the_codec_is_that_of_most_packets(file: Path) -> None:
 )
 def test_what_is_no_ip_and_udp_is_skipped(file: Path, link: int, frame: bytes) -> None:
     assert list(read_datagrams(written(file, pcap([frame], link=link)))) == []
+
+
+LONG = bytes(range(256)) * 8
+
+
+@pytest.mark.parametrize("pieces", [ipv4_pieces, ipv6_pieces])
+@pytest.mark.parametrize("order", [1, -1])
+def test_datagrams_in_pieces_are_put_together(file: Path, pieces, order: int) -> None:  # type: ignore[no-untyped-def]
+    frames = [ethernet(piece) + bytes(max(0, 46 - len(piece))) for piece in pieces(udp(LONG), 1024)]  # the last is filled up
+    assert len(frames) == 3
+    (found,) = read_datagrams(written(file, pcap(frames[::order])))
+    (same,) = read_datagrams(written(file, pcap([ethernet((ipv4 if pieces is ipv4_pieces else ipv6)(udp(LONG)))])))
+    assert found[1:] == same[1:]
+    assert found.whole
+
+
+@pytest.mark.parametrize("pieces", [ipv4_pieces, ipv6_pieces])
+def test_pieces_without_the_others_are_no_datagram(file: Path, pieces) -> None:  # type: ignore[no-untyped-def]
+    frames = [ethernet(piece) for piece in pieces(udp(LONG), 1024)]
+    assert list(read_datagrams(written(file, pcap(frames[:2])))) == []
+    assert list(read_datagrams(written(file, pcap([frames[0][:200], *frames[1:]])))) == [], "a snap length"
+    assert list(read_datagrams(written(file, pcap([ethernet(piece) for piece in pieces(b"short", 1024)])))) == []
+
+
+def test_a_message_in_pieces_says_what_a_stream_is(file: Path) -> None:
+    message = SIP.replace(b"\r\n\r\n", b"\r\nX: " + bytes(2000) + b"\r\n\r\n", 1)
+    pieces = [ethernet(piece) for piece in ipv4_pieces(udp(message), 1480)]
+    (leg,) = read_legs(written(file, pcap([*pieces, *rtp_frames(20, payload_type=97)])))
+    assert str(leg.codec) == "PCMA/8000"
 
 
 def test_ip_options_and_a_longer_frame_than_the_datagram(file: Path) -> None:

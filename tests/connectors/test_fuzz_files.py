@@ -14,7 +14,7 @@ import pytest
 from connectors.capture import leg_frames, read_legs
 from connectors.files import open_recording, sniff
 from engine.errors import AudioError
-from tests.connectors.captures import ethernet, ipv4, pcap, pcapng, rtp_frames, udp
+from tests.connectors.captures import ethernet, ipv4, ipv4_pieces, pcap, pcapng, rtp_frames, udp
 from tests.connectors.packets import packet
 from tests.connectors.test_files import encode, tone, write_wav
 from tests.connectors.test_sdp import OFFER
@@ -73,8 +73,8 @@ def good(kind: str, folder: Path) -> bytes:
         )
     if kind == "sip":  # what the payload type is stands in a message before
         message = b"SIP/2.0 200 OK\r\nContent-Type: application/sdp\r\n\r\n" + OFFER.replace(b"192.0.2.1", b"10.0.0.2")
-        signalled = ethernet(ipv4(udp(message.replace(b"49170", b"5000"), 5060, 5060)))
-        return pcap([signalled, *rtp_frames(60, payload_type=97)])
+        pieces = ipv4_pieces(udp(message.replace(b"49170", b"5000"), 5060, 5060), 200)
+        return pcap([*map(ethernet, pieces), *rtp_frames(60, payload_type=97)])
     if kind == "wav":
         return write_wav(folder / "a.wav", [tone(8000), tone(8000, 300)], 8000).read_bytes()
     codec, rate = {"flac": ("flac", 16000), "ogg": ("libopus", 48000), "mp3": ("libmp3lame", 44100)}[kind]
