@@ -19,8 +19,10 @@ from engine.audio import AudioFrame
 from engine.call import CallConfig
 from engine.config import Rtp, Settings
 from engine.errors import OverloadError
+from tests.connectors.captures import ethernet, ipv4, pcap, rtp_frames, udp
+from tests.connectors.packets import packet
 from tests.connectors.test_files import write_wav
-from vivavoce.desk import Desk
+from vivavoce.desk import Desk, FileCall
 
 
 class Scorer:
@@ -121,7 +123,7 @@ async def test_a_capture_of_more_calls_than_there_is_room_for_opens_none(
                 raise OverloadError("all 2 calls are in use")
             return lane
 
-    monkeypatch.setattr("vivavoce.desk._legs_of", lambda path, **_: [("capture", {"caller": iter(())})] * 3)
+    monkeypatch.setattr("vivavoce.desk._calls_of", lambda path, **_: [FileCall("capture", {"caller": iter(())}, {}, {})] * 3)
     desk._scorer = Full()  # type: ignore[assignment]
     (tmp_path / "x.pcap").write_bytes(b"\xd4\xc3\xb2\xa1")
     with pytest.raises(OverloadError):
@@ -292,6 +294,24 @@ async def test_the_channels_of_a_recording_are_two_legs_if_wished(desk: Desk, tm
     path = write_wav(tmp_path / "x.wav", [np.zeros(8000, np.int16), np.full(8000, 500, np.int16)], 8000)
     opened = await desk.open_recording(path, "x.wav", realtime=True, split=split)
     assert list(desk._calls[opened["call_id"]].legs) == (["caller", "agent"] if split else ["caller"])
+
+
+async def test_the_calls_of_a_capture_say_which_stream_they_are(desk: Desk, tmp_path: Path) -> None:
+    there = rtp_frames(12, ssrc=0x5EED, payload_type=8)
+    back = [ethernet(ipv4(udp(packet(n, ssrc=7).serialize(), source=5000, destination=4000))) for n in range(11)]
+    (tmp_path / "x.pcap").write_bytes(pcap([*there, *back]))
+    opened = await desk.open_recording(tmp_path / "x.pcap", "x.pcap", realtime=True)
+    tags = [desk._calls[name].legs["caller"].session.latest for name in opened["calls"]]
+    assert [(dict(tag.metadata), dict(tag.pii)) for tag in tags] == [
+        (
+            {"file": "x.pcap", "ssrc": "0x00005eed", "codec": "PCMA/8000"},
+            {"caller": "10.0.0.1:4000", "callee": "10.0.0.2:5000"},
+        ),
+        (
+            {"file": "x.pcap", "ssrc": "0x00000007", "codec": "PCMU/8000"},
+            {"caller": "10.0.0.1:5000", "callee": "10.0.0.2:4000"},
+        ),
+    ]
 
 
 async def test_a_challenge_that_there_is_not_is_no_question_of_time_and_gets_nobody_heard(desk: Desk) -> None:

@@ -12,13 +12,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 import webrtcvad
 
 from challenges.catalogue import Line, by_name
-from connectors.capture import leg_frames, read_legs
+from connectors.capture import CaptureLeg, leg_frames, read_legs
 from connectors.codecs import CodecSpec, checked_type, make_decoder, parse_codec, static_decoders
 from connectors.files import open_recording, replay, sniff
 from connectors.latch import Source
@@ -145,15 +145,15 @@ class Desk:
         """Play a recording or a capture as calls. AudioError when it cannot be read, OverloadError where not all find room."""
         if sniff(path) == "recording":
             await probe(path)
-        sources = await asyncio.to_thread(_legs_of, path, split=split)
+        sources = await asyncio.to_thread(_calls_of, path, split=split)
         opened: list[tuple[LiveCall, dict[str, Iterator[AudioFrame]]]] = []
         with ExitStack() as undone:
-            for kind, legs in sources:
-                call = self._new_call(None, kind, {"file": name}, {})
+            for found in sources:
+                call = self._new_call(None, found.source, {"file": name, **found.metadata}, found.pii)
                 undone.callback(self._abandon, call)
-                for leg_name in legs:
+                for leg_name in found.legs:
                     self._add_leg(call, leg_name)
-                opened.append((call, legs))
+                opened.append((call, found.legs))
             undone.pop_all()
         for call, legs in opened:
             self._begin(call)
@@ -457,10 +457,24 @@ def _media(leg: Leg) -> Json:
     }  # fmt: skip
 
 
-def _legs_of(path: Path, *, split: bool) -> list[tuple[str, dict[str, Iterator[AudioFrame]]]]:
-    """The calls in a file: (source, leg -> frames). A capture may hold many."""
+class FileCall(NamedTuple):
+    """A call that a file holds, and what the file says of it."""
+
+    source: str
+    legs: dict[str, Iterator[AudioFrame]]
+    metadata: Mapping[str, str]
+    pii: Mapping[str, str]
+
+
+def _calls_of(path: Path, *, split: bool) -> list[FileCall]:
+    """The calls in a file. A capture may hold many: each of its streams is one, heard as its caller."""
     if sniff(path) == "recording":
         recording = open_recording(path, "split" if split else "mix")
-        return [("recording", {name: recording.frames(name) for name in recording.legs})]
-    return [("capture", {"caller": (frame for frame, _ in leg_frames(leg))}) for leg in read_legs(path)]
+        return [FileCall("recording", {name: recording.frames(name) for name in recording.legs}, {}, {})]
+    return [_call_of(leg) for leg in read_legs(path)]
 
+
+def _call_of(leg: CaptureLeg) -> FileCall:
+    frames = (frame for frame, _ in leg_frames(leg))
+    metadata = {"ssrc": f"{leg.ssrc:#010x}", "codec": str(leg.codec)}
+    return FileCall("capture", {"caller": frames}, metadata, {"caller": leg.source, "callee": leg.destination})
