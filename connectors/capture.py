@@ -2,7 +2,7 @@
 
 Formats: libpcap's file (both byte orders, micro- and nanoseconds) and pcapng (section, interface, enhanced and simple
 packet blocks); Ethernet with VLAN tags, Linux cooked v1 and v2, raw IP, BSD loopback; IPv4 and IPv6, in pieces too; UDP.
-What dynamic payload types mean is read from the SIP of the same capture.
+What dynamic payload types mean is read from the SIP of the same capture, over UDP or TCP.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from connectors import rtp
 from connectors.codecs import CodecSpec, codec_of_type, make_decoder, static_decoders
 from connectors.fragments import Reassembler
 from connectors.media import EVENT_TYPES, RtpReceiver
+from connectors.segments import Conversations
 from connectors.signalling import Signalling, Terms
 from engine.audio import AudioFrame
 from engine.errors import AudioError
@@ -35,7 +36,7 @@ _NAMES = {  # static payload types (RFC 3551 section 6) that are not decoded her
     15: "G728", 16: "DVI4", 17: "DVI4", 18: "G729", 25: "CelB", 26: "JPEG", 28: "nv", 31: "H261", 32: "MPV", 33: "MP2T",
     34: "H263",
 }  # fmt: skip
-_UDP, _FRAGMENT = 17, 44  # IP's protocol numbers
+_TCP, _UDP, _FRAGMENT = 6, 17, 44  # IP's protocol numbers
 _IPV4, _IPV6, _VLAN, _QINQ = 0x0800, 0x86DD, 0x8100, 0x88A8
 _PCAP = {
     b"\xa1\xb2\xc3\xd4": (">", 1e-6), b"\xd4\xc3\xb2\xa1": ("<", 1e-6),
@@ -45,7 +46,7 @@ _PCAPNG = b"\x0a\x0d\x0d\x0a"
 
 
 class Datagram(NamedTuple):
-    """One UDP payload of a capture."""
+    """One UDP payload of a capture, or a SIP message that came over TCP."""
 
     time: float  # seconds
     source: str  # host:port
@@ -79,8 +80,9 @@ class Seen:
 
 
 def read_datagrams(path: Path, seen: Seen | None = None) -> Iterator[Datagram]:
-    """Every UDP payload in order. AudioError when the file is no capture; one that breaks off gives what is there."""
-    seen, fragments = seen or Seen(), Reassembler()
+    """Every UDP payload in order, and SIP's messages over TCP. AudioError when the file is no capture; one that breaks off
+    gives what is there."""
+    seen, fragments, conversations = seen or Seen(), Reassembler(), Conversations()
     with path.open("rb") as file:
         magic = file.read(4)
         if magic in _PCAP:
@@ -92,11 +94,13 @@ def read_datagrams(path: Path, seen: Seen | None = None) -> Iterator[Datagram]:
         for count, (time, link, data) in enumerate(records):
             if count >= MAX_PACKETS:
                 raise AudioError(f"{path} holds more than {MAX_PACKETS} packets; cut it into parts")
-            found = _udp(link, data, time, fragments)
+            segment = _segment(link, data, time, fragments)
             if link not in _LINKS:
                 seen.links[link] += 1
-            if found is not None:
-                datagram = Datagram(time, *found)
+            if segment is not None and segment.protocol == _TCP:
+                yield from _messages(time, segment, conversations)
+            elif segment is not None:
+                datagram = _datagram(time, segment)
                 seen.datagrams += 1
                 seen.cut += not datagram.whole
                 yield datagram
@@ -253,16 +257,24 @@ def _resolution(options: bytes, order: str) -> float:
     return 1e-6
 
 
-def _udp(link: int, data: bytes, time: float, fragments: Reassembler) -> tuple[str, str, bytes, bool] | None:
-    """(source, destination, payload, whether it is whole) of a UDP packet; None for everything else, such as a piece of one."""
+class _Segment(NamedTuple):
+    """What an IP packet carries."""
+
+    protocol: int  # _UDP or _TCP
+    source: str  # host
+    destination: str
+    payload: bytes  # at least a UDP header
+
+
+def _segment(link: int, data: bytes, time: float, fragments: Reassembler) -> _Segment | None:
+    """What a frame carries over IP; None for everything else, such as a piece of a datagram."""
     packet = _ip(link, data)
     version = packet[0] >> 4 if packet else 0
     try:
-        if version == 4:
-            return _ipv4(packet, time, fragments)
-        return _ipv6(packet, time, fragments) if version == 6 else None
+        segment = _ipv4(packet, time, fragments) if version == 4 else _ipv6(packet, time, fragments) if version == 6 else None
     except ValueError:
         return None
+    return segment if segment is not None and len(segment.payload) >= 8 else None
 
 
 def _ip(link: int, data: bytes) -> bytes:
@@ -281,41 +293,56 @@ def _ip(link: int, data: bytes) -> bytes:
     return data[4:] if link == NULL else b""
 
 
-def _ipv4(packet: bytes, time: float, fragments: Reassembler) -> tuple[str, str, bytes, bool] | None:
+def _ipv4(packet: bytes, time: float, fragments: Reassembler) -> _Segment | None:
     start = (packet[0] & 0x0F) * 4
-    if len(packet) < start or start < 20 or packet[9] != _UDP:
+    if len(packet) < start or start < 20 or packet[9] not in (_UDP, _TCP):
         return None
-    segment: bytes | None = packet[start:]
-    place = int.from_bytes(packet[6:8], "big")
+    size, place = int.from_bytes(packet[2:4], "big"), int.from_bytes(packet[6:8], "big")
+    payload: bytes | None = packet[start:]
     if place & 0x3FFF:
-        size = int.from_bytes(packet[2:4], "big")
         if len(packet) < size:
             return None  # the capture kept only its beginning
-        piece = packet[start:size]  # behind it a frame may be filled up
-        segment = fragments.push(packet[4:6] + packet[12:20], (place & 0x1FFF) * 8, bool(place & 0x2000), piece, time)
-    if segment is None or len(segment) < 8:
+        key = packet[4:6] + packet[9:10] + packet[12:20]
+        payload = fragments.push(key, (place & 0x1FFF) * 8, bool(place & 0x2000), packet[start:size], time)
+    elif packet[9] == _TCP and size:  # unlike UDP it does not say where it ends, and a frame may be filled up
+        payload = packet[start:size]
+    if payload is None:
         return None
-    hosts = [".".join(map(str, packet[at : at + 4])) for at in (12, 16)]
-    return _ports(segment, *hosts)
+    source, destination = (".".join(map(str, packet[at : at + 4])) for at in (12, 16))
+    return _Segment(packet[9], source, destination, payload)
 
 
-def _ipv6(packet: bytes, time: float, fragments: Reassembler) -> tuple[str, str, bytes, bool] | None:
-    segment: bytes | None = packet[40:]
+def _ipv6(packet: bytes, time: float, fragments: Reassembler) -> _Segment | None:
     if len(packet) < 48:
         return None
-    if packet[6] == _FRAGMENT and packet[40] == _UDP:
-        size, place = 40 + int.from_bytes(packet[4:6], "big"), int.from_bytes(packet[42:44], "big")
+    size, protocol = 40 + int.from_bytes(packet[4:6], "big"), packet[6]
+    payload: bytes | None = packet[40:]
+    if protocol == _FRAGMENT:
+        protocol, place = packet[40], int.from_bytes(packet[42:44], "big")
         if len(packet) < size:
             return None
-        segment = fragments.push(packet[8:40] + packet[44:48], place & 0xFFF8, bool(place & 1), packet[48:size], time)
-    elif packet[6] != _UDP:  # other extension headers do not occur on media
+        payload = fragments.push(packet[8:40] + packet[44:48], place & 0xFFF8, bool(place & 1), packet[48:size], time)
+    elif protocol == _TCP:
+        payload = packet[40:size]
+    if payload is None or protocol not in (_UDP, _TCP):  # other extension headers do not occur on media
         return None
-    if segment is None or len(segment) < 8:
-        return None
-    hosts = ["[" + ":".join(packet[at + k : at + k + 2].hex() for k in range(0, 16, 2)) + "]" for at in (8, 24)]
-    return _ports(segment, *hosts)
+    source, destination = ("[" + ":".join(packet[at + k : at + k + 2].hex() for k in range(0, 16, 2)) + "]" for at in (8, 24))
+    return _Segment(protocol, source, destination, payload)
 
 
-def _ports(segment: bytes, source: str, destination: str) -> tuple[str, str, bytes, bool]:
-    first, second, size = struct.unpack("!HHH", segment[:6])
-    return f"{source}:{first}", f"{destination}:{second}", segment[8 : max(8, size)], len(segment) >= size
+def _datagram(time: float, segment: _Segment) -> Datagram:
+    """A UDP segment (RFC 768)."""
+    payload = segment.payload
+    first, second, size = struct.unpack("!HHH", payload[:6])
+    whole = len(payload) >= size
+    return Datagram(time, f"{segment.source}:{first}", f"{segment.destination}:{second}", payload[8 : max(8, size)], whole)
+
+
+def _messages(time: float, segment: _Segment, conversations: Conversations) -> Iterator[Datagram]:
+    """The SIP messages that a TCP segment (RFC 9293) completes."""
+    payload = segment.payload
+    first, second, number = struct.unpack("!HHI", payload[:8])
+    start = (payload[12] >> 4) * 4 if len(payload) >= 20 else 0
+    source, destination = f"{segment.source}:{first}", f"{segment.destination}:{second}"
+    for message in conversations.push(f"{source} {destination}", number, payload[start:] if start >= 20 else b""):
+        yield Datagram(time, source, destination, message)

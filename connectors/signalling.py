@@ -22,10 +22,15 @@ class Terms(NamedTuple):
     encrypted: bool
 
 
+def begins_message(data: bytes) -> bool:
+    """Whether this is the beginning of a SIP message: its first line."""
+    return _SIP.match(data) is not None
+
+
 def parse_message(message: bytes) -> list[AudioMedia]:
     """The audio that a SIP message describes, be it in one part of several. ValueError when it is no SIP or describes none."""
-    if _SIP.match(message) is None:
-        raise ValueError(f"datagram of {len(message)} bytes is no SIP message")
+    if not begins_message(message):
+        raise ValueError(f"{len(message)} bytes are no SIP message")
     found = _DESCRIPTION.search(message) if b"application/sdp" in message.lower() else None
     if found is None:
         raise ValueError(f"SIP message of {len(message)} bytes holds no session description")
@@ -38,10 +43,10 @@ class Signalling:
     def __init__(self) -> None:
         self._told: dict[str, list[tuple[float, AudioMedia]]] = {}
 
-    def receive(self, datagram: bytes, now: float) -> None:
-        """Any datagram; what describes no audio changes nothing."""
+    def receive(self, message: bytes, now: float) -> None:
+        """A datagram, or a message that came over TCP; what describes no audio changes nothing."""
         try:
-            described = parse_message(datagram)
+            described = parse_message(message)
         except ValueError:
             return
         for media in described:

@@ -21,6 +21,7 @@ PURE = {
     "engine": ("audio", "companding", "events", "call", "policy", "load"),
     "connectors": (
         "rtp", "g711", "jitter", "media", "dtmf", "resampling", "encoders", "packetizer", "sdp", "signalling", "fragments",
+        "segments",
     ),
 }  # fmt: skip
 IMPURE = {"asyncio", "socket", "time", "threading", "redis", "torch", "onnxruntime", "aiohttp", "aiortc", "uvloop"}

@@ -14,13 +14,17 @@ def udp(payload: bytes, source: int = 4000, destination: int = 5000) -> bytes:
     return struct.pack("!HHHH", source, destination, 8 + len(payload), 0) + payload
 
 
+def tcp(payload: bytes, number: int) -> bytes:
+    return struct.pack("!HHIIBBHHH", 5060, 5060, number & 0xFFFFFFFF, 0, 0x80, 0x18, 512, 0, 0) + bytes(12) + payload
+
+
 def ipv4(segment: bytes, *, fragment: int = 0, protocol: int = IPV4_UDP) -> bytes:
     hosts = bytes([10, 0, 0, 1, 10, 0, 0, 2])
     return struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(segment), 1, fragment, 64, protocol, 0) + hosts + segment
 
 
-def ipv6(segment: bytes) -> bytes:
-    return struct.pack("!IHBB", 6 << 28, len(segment), IPV4_UDP, 64) + bytes(15) + b"\x01" + bytes(15) + b"\x02" + segment
+def ipv6(segment: bytes, *, protocol: int = IPV4_UDP) -> bytes:
+    return struct.pack("!IHBB", 6 << 28, len(segment), protocol, 64) + bytes(15) + b"\x01" + bytes(15) + b"\x02" + segment
 
 
 def ipv4_pieces(segment: bytes, size: int) -> list[bytes]:

@@ -13,7 +13,7 @@ from connectors.capture import Seen, leg_frames, read_datagrams, read_legs
 from connectors.codecs import parse_codec
 from connectors.rtp import RtpPacket
 from engine.errors import AudioError
-from tests.connectors.captures import block, ethernet, ipv4, ipv4_pieces, ipv6, ipv6_pieces, pcap, pcapng, rtp_frames, udp
+from tests.connectors.captures import block, ethernet, ipv4, ipv4_pieces, ipv6, ipv6_pieces, pcap, pcapng, rtp_frames, tcp, udp
 from tests.connectors.packets import SSRC, packet
 
 DATA = packet(3).serialize()
@@ -97,7 +97,7 @@ SDP = (
     b"m=audio 5000 RTP/AVP 97 98 100\r\na=rtpmap:97 PCMA/8000\r\na=rtpmap:98 opus/48000/2\r\n"
     b"a=rtpmap:100 telephone-event/8000\r\n"
 )
-SIP = b"SIP/2.0 200 OK\r\nContent-Type: application/sdp\r\nContent-Length: 175\r\n\r\n" + SDP
+SIP = b"SIP/2.0 200 OK\r\nContent-Type: application/sdp\r\nContent-Length: 177\r\n\r\n" + SDP
 
 
 def sip_frame(message: bytes = SIP) -> bytes:
@@ -108,6 +108,20 @@ def test_what_dynamic_payload_types_mean_is_read_from_the_signalling(file: Path)
     (leg,) = read_legs(written(file, pcap([sip_frame(), *rtp_frames(20, payload_type=97)])))
     assert (str(leg.codec), leg.codec.payload_type) == ("PCMA/8000", 97)
     assert [int(frame.samples[0]) for frame, _ in leg_frames(leg)] == [int(g711.decode_a_law(bytes([n]))[0]) for n in range(20)]
+
+
+@pytest.mark.parametrize("packed", [ipv4, ipv6])
+def test_signalling_may_come_over_tcp_in_segments(file: Path, packed) -> None:  # type: ignore[no-untyped-def]
+    parts = [tcp(SIP[:100], 2**32 - 50), tcp(b"", 50), tcp(SIP[100:], 50)]
+    frames = [ethernet(packed(part, protocol=6)) + bytes(6) for part in parts]  # filled up, as short ones are
+    (leg,) = read_legs(written(file, pcap([*frames, *rtp_frames(20, payload_type=97)])))
+    assert str(leg.codec) == "PCMA/8000"
+    assert [d.payload for d in read_datagrams(written(file, pcap(frames)))] == [SIP]
+
+
+@pytest.mark.parametrize("segment", [tcp(SIP, 1)[:19], tcp(SIP, 1)[:12] + b"\x40" + tcp(SIP, 1)[13:], tcp(SIP, 1)[:8]])
+def test_a_tcp_header_that_cannot_be_is_skipped(file: Path, segment: bytes) -> None:
+    assert list(read_datagrams(written(file, pcap([ethernet(ipv4(segment, protocol=6))])))) == []
 
 
 def test_opus_is_heard_and_a_sender_may_change_to_whatever_was_agreed_on(file: Path) -> None:

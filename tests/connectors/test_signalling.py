@@ -79,8 +79,8 @@ def test_a_description_may_be_one_part_of_several() -> None:
 @pytest.mark.parametrize(
     ("message", "words"),
     [
-        (b"", "0 bytes is no SIP"),
-        (b"\r\n\r\n", "4 bytes is no SIP"),
+        (b"", "0 bytes are no SIP"),
+        (b"\r\n\r\n", "4 bytes are no SIP"),
         (b"HTTP/1.1 200 OK\r\n\r\nv=0\r\n", "no SIP"),
         (b"GET / HTTP/1.1\r\nAccept: application/sdp\r\n\r\n", "no SIP"),
         (INVITE, "holds no session description"),
