@@ -95,6 +95,7 @@ class Tap:
 class _Session:
     def __init__(self, peer: RTCPeerConnection) -> None:
         self.peer = peer
+        self.given_up: asyncio.TimerHandle | None = None  # while nobody has connected
         self.call: BrowserCall | None = None
         self.tap: Tap | None = None
         self.player: BrowserPlayer | None = None
@@ -212,12 +213,12 @@ class WebRtcWhip:
             elif session.peer.connectionState in ("failed", "closed", "disconnected"):
                 self._hang_up(session_id)
 
-        self._spawn(self._give_up(session_id, session))
+        # A timer that ends with the session: a task that slept on would keep all of a session that is over.
+        session.given_up = asyncio.get_running_loop().call_later(CONNECT_S, self._give_up, session_id)
 
-    async def _give_up(self, session_id: str, session: _Session) -> None:
-        await asyncio.sleep(CONNECT_S)
-        if not session.connected and self._sessions.get(session_id) is session:
-            await self._drop(session_id)
+    def _give_up(self, session_id: str) -> None:
+        if not self._sessions[session_id].connected:
+            self._hang_up(session_id)
 
     def _hang_up(self, session_id: str) -> None:
         if session_id in self._sessions:
@@ -236,6 +237,8 @@ class WebRtcWhip:
         if session is None:
             return False
         session.over = True
+        if session.given_up is not None:
+            session.given_up.cancel()
         if session.player is not None:
             session.player.stop()
         if session.call is not None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator, Callable, Mapping
 from fractions import Fraction
 
@@ -182,6 +184,17 @@ async def test_the_end_leaves_no_task_behind(setup: Setup) -> None:
     await setup.whip.aclose()
     await asyncio.sleep(0.05)
     assert asyncio.all_tasks() <= before
+
+
+async def test_a_session_that_is_over_is_kept_by_nobody(setup: Setup) -> None:
+    before = asyncio.all_tasks()
+    session, _ = await setup.whip.open(OPUS + KEYS + ICE, {})
+    kept = weakref.ref(setup.whip._sessions[session])
+    await setup.whip.close(session)
+    await asyncio.sleep(0.05)
+    gc.collect()
+    assert asyncio.all_tasks() <= before
+    assert kept() is None
 
 
 async def test_there_is_room_for_so_many_and_no_more() -> None:
