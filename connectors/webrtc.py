@@ -15,7 +15,7 @@ import asyncio
 import re
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -25,6 +25,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc import sdp as aiortc_sdp
 from aiortc.exceptions import InternalError, InvalidAccessError, InvalidStateError, OperationError
 from aiortc.rtcrtptransceiver import RTCRtpTransceiver
+from OpenSSL import SSL
 
 from connectors.codecs import CodecSpec, make_decoder, parse_codec
 from connectors.media import RtpReceiver
@@ -37,6 +38,7 @@ from engine.errors import OverloadError
 log = structlog.get_logger(__name__)
 
 CONNECT_S = 15.0  # from the answer to the first connection; then the session is given up
+CLOSE_S = 5.0  # for aiortc to end a connection: it waits for tasks of its own, which may have died
 MAX_OFFER = 64 << 10  # bytes
 # What aiortc makes of an offer whose parts are missing or do not fit: it states few of its demands, and asserts many.
 OFFER_FAULTS = (
@@ -127,7 +129,7 @@ class WebRtcWhip:
         self._limit = limit
         self._wait_s = wait_s
         self._sessions: dict[str, _Session] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[bool]] = set()
         if host_addresses is not None:
             # aioice never offers loopback, but a service that listens there only can be reached nowhere else.
             addresses = list(host_addresses)
@@ -171,8 +173,7 @@ class WebRtcWhip:
         return await self._drop(session_id)
 
     async def aclose(self) -> None:
-        for session_id in list(self._sessions):
-            await self._drop(session_id)
+        await asyncio.gather(*(self._drop(session_id) for session_id in list(self._sessions)))
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -211,28 +212,25 @@ class WebRtcWhip:
             if session.peer.connectionState == "connected":
                 session.connected = True
             elif session.peer.connectionState in ("failed", "closed", "disconnected"):
-                self._hang_up(session_id)
+                self._hang_up(session_id, "closed" if _said_goodbye(session.peer) else "rtp-timeout")
 
         # A timer that ends with the session: a task that slept on would keep all of a session that is over.
         session.given_up = asyncio.get_running_loop().call_later(CONNECT_S, self._give_up, session_id)
 
     def _give_up(self, session_id: str) -> None:
         if not self._sessions[session_id].connected:
-            self._hang_up(session_id)
+            self._hang_up(session_id, "rtp-timeout")
 
-    def _hang_up(self, session_id: str) -> None:
+    def _hang_up(self, session_id: str, reason: str = "closed") -> None:
         if session_id in self._sessions:
-            self._spawn(self._drop_quietly(session_id))
+            self._spawn(self._drop(session_id, reason))
 
-    def _spawn(self, work: Any) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, bool]) -> None:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _drop_quietly(self, session_id: str) -> None:
-        await self._drop(session_id)
-
-    async def _drop(self, session_id: str) -> bool:
+    async def _drop(self, session_id: str, reason: str = "closed") -> bool:
         session = self._sessions.pop(session_id, None)
         if session is None:
             return False
@@ -242,9 +240,21 @@ class WebRtcWhip:
         if session.player is not None:
             session.player.stop()
         if session.call is not None:
-            session.call.close("closed")
-        await session.peer.close()
+            session.call.close(reason)
+        try:
+            await asyncio.wait_for(session.peer.close(), CLOSE_S)
+        except TimeoutError:
+            log.error("a browser's connection does not end", after_s=CLOSE_S)
+            for transceiver in session.peer.getTransceivers():  # its sockets all the same
+                await transceiver.receiver.transport.stop()
+                await transceiver.receiver.transport.transport.stop()
         return True
+
+
+def _said_goodbye(peer: RTCPeerConnection) -> bool:
+    """Whether the far end closed the connection (DTLS close_notify) or is only heard no more: aiortc calls both closed."""
+    ends = [transceiver.receiver.transport._ssl for transceiver in peer.getTransceivers()]
+    return any(ssl is not None and ssl.get_shutdown() & SSL.RECEIVED_SHUTDOWN for ssl in ends)
 
 
 def check_offer(offer: str) -> None:

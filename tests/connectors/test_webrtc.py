@@ -8,6 +8,7 @@ import weakref
 from collections.abc import AsyncIterator, Callable, Mapping
 from fractions import Fraction
 
+import aioice.ice
 import av
 import numpy as np
 import pytest
@@ -119,6 +120,35 @@ async def test_a_peer_that_hangs_up_ends_its_call(setup: Setup) -> None:
         while not setup.calls[0].closed:
             await asyncio.sleep(0.02)
     assert setup.whip.sessions == 0
+    assert setup.calls[0].closed == "closed"
+
+
+async def test_a_peer_that_is_heard_no_more_has_not_hung_up(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aioice.ice, "CONSENT_INTERVAL", 0.05)
+    peer, sdp = await setup.offer()
+    _, answer = await setup.whip.open(sdp, {})
+    await peer.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+    async with asyncio.timeout(20):
+        while not setup.calls[0].frames:
+            await asyncio.sleep(0.02)
+        for protocol in peer.getTransceivers()[0].sender.transport.transport._connection._protocols:
+            protocol.transport.abort()  # its network is gone
+        while not setup.calls[0].closed:
+            await asyncio.sleep(0.02)
+    assert setup.calls[0].closed == "rtp-timeout"
+    assert setup.whip.sessions == 0
+
+
+async def test_a_connection_that_does_not_end_holds_up_nobody(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webrtc, "CLOSE_S", 0.05)
+    session, _ = await setup.whip.open(OPUS + KEYS + ICE, {})
+    peer = setup.whip._sessions[session].peer
+    transport = peer.getTransceivers()[0].receiver.transport.transport
+    monkeypatch.setattr(peer, "close", asyncio.Event().wait)
+    async with asyncio.timeout(10):
+        assert await setup.whip.close(session)
+    assert setup.calls[0].closed == "closed"
+    assert transport.state == "closed"
 
 
 SESSION = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"
@@ -175,7 +205,7 @@ async def test_one_that_never_connects_is_given_up(setup: Setup, monkeypatch: py
     async with asyncio.timeout(5):
         while setup.whip.sessions:
             await asyncio.sleep(0.01)
-    assert setup.calls[0].closed == "closed"
+    assert setup.calls[0].closed == "rtp-timeout"
 
 
 async def test_the_end_leaves_no_task_behind(setup: Setup) -> None:
