@@ -2,8 +2,8 @@
 
 aiortc does ICE, DTLS and SRTP; its audio path ends where its jitter buffer would begin. That buffer turns one lost
 packet into a lasting 280 ms of delay and splices the audio around holes, which a detector must not be fed, and it
-needs a thread per call. A tap in its place hands the decrypted packets to the same RtpReceiver that plain RTP goes
-through.
+needs a thread per call. A tap hands the decrypted packets to the same RtpReceiver that plain RTP goes through, so that
+both count the same; aiortc makes no more of them than its receiver reports.
 
 Where the browser offers to hear us, the answer is `sendrecv`, an extension of WHIP: prompts are played by
 `replaceTrack`, and between them nothing is sent.
@@ -30,7 +30,6 @@ from OpenSSL import SSL
 from connectors.codecs import CodecSpec, make_decoder, parse_codec
 from connectors.media import RtpReceiver
 from connectors.playout import Player
-from connectors.rtp import RtpPacket
 from connectors.webrtc_playout import BrowserPlayer
 from engine.audio import AudioFrame
 from engine.errors import OverloadError
@@ -45,6 +44,7 @@ OFFER_FAULTS = (
     ValueError, LookupError, AttributeError, TypeError, AssertionError,
     InternalError, InvalidAccessError, InvalidStateError, OperationError,
 )  # fmt: skip
+MOST_SOURCES = 31  # of one call, SSRCs: as many as a receiver report has room for (RFC 3550 section 6.4.2)
 CODECS = ("OPUS", "G722", "PCMU", "PCMA")  # of aiortc's, those that `connectors.codecs` decodes
 _DIRECTION = re.compile(r"^a=(?:sendrecv|sendonly|recvonly|inactive)\b", re.MULTILINE)
 
@@ -59,39 +59,66 @@ class BrowserCall(Protocol):
     def close(self, reason: str) -> None: ...
 
 
-OpenCall = Callable[[Mapping[str, str], Callable[[], None], Callable[[float], None]], BrowserCall]
+class OpenCall(Protocol):
+    """How the root opens a call: what its asker says of it, how to hang up and to poll, and what counts its packets."""
+
+    def __call__(
+        self, metadata: Mapping[str, str], hang_up: Callable[[], None], poll: Callable[[float], None], receiver: RtpReceiver
+    ) -> BrowserCall: ...
 
 
 class Tap:
-    """Takes the place of aiortc's jitter buffer: packets go to `receiver`, nothing comes back."""
+    """Before aiortc's receiver: decrypted packets go to `receiver`. And in place of its jitter buffer: nothing comes out."""
 
     capacity = 0
 
-    def __init__(self, codecs: Mapping[int, CodecSpec], wait_s: float, on_frame: Callable[[AudioFrame, float], None]):
-        self._codecs, self._wait_s, self._on_frame = codecs, wait_s, on_frame
-        self.receiver: RtpReceiver | None = None
+    def __init__(
+        self, codecs: Mapping[int, CodecSpec], wait_s: float, on_frame: Callable[[AudioFrame, float], None],
+        on_flood: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
+        """`codecs`, at least one, by payload type; `on_flood` is told of more sources than a call has."""
+        # Every codec of our answer may be sent at any time, without a word (RFC 3264 section 6.1).
+        makers = {number: partial(make_decoder, each) for number, each in codecs.items()}
+        first = next(iter(makers))
+        self.receiver = RtpReceiver(makers[first](), first, wait_s=wait_s, event_types=frozenset(), others=makers)
+        self._on_frame, self._on_flood = on_frame, on_flood
+        self._sources: set[int] = set()
+
+    def attach(self, transport: Any) -> None:
+        """Hear what an aiortc DTLS transport has decrypted, and let it go on."""
+        rtp, rtcp = transport._handle_rtp_data, transport._handle_rtcp_data
+
+        async def hear(data: bytes, arrival_time_ms: int) -> None:
+            if self._admits(data[8:12]):
+                self.receive(data, time.monotonic())
+                await rtp(data, arrival_time_ms=arrival_time_ms)
+
+        async def count(data: bytes) -> None:
+            if self._admits(data[4:8]):
+                self.receiver.stats.rtcp += 1
+                await rtcp(data)
+
+        transport._handle_rtp_data, transport._handle_rtcp_data = hear, count
+
+    def receive(self, datagram: bytes, now: float) -> None:
+        for frame in self.receiver.receive_datagram(datagram, now):
+            self._on_frame(frame, now)
 
     def add(self, packet: Any) -> tuple[bool, None]:
-        """aiortc's contract: (send a PLI, a frame to decode)."""
-        now = time.monotonic()
-        spec = self._codecs.get(packet.payload_type)
-        if self.receiver is None and spec is not None:
-            # Every codec of our answer may be sent at any time, without a word (RFC 3264 section 6.1).
-            others = {number: partial(make_decoder, each) for number, each in self._codecs.items()}
-            self.receiver = RtpReceiver(make_decoder(spec), packet.payload_type, wait_s=self._wait_s, others=others)
-        if self.receiver is not None:
-            # aiortc keeps the payload without its codec's framing in `_data`.
-            parsed = RtpPacket(
-                packet.payload_type, packet.sequence_number, packet.timestamp, packet.ssrc, packet._data
-            )
-            for frame in self.receiver.receive_packet(parsed, now):
-                self._on_frame(frame, now)
+        """The jitter buffer's contract: (send a PLI, a frame to decode)."""
         return False, None
 
     def poll(self, now: float) -> None:
-        if self.receiver is not None:
-            for frame in self.receiver.poll(now):
-                self._on_frame(frame, now)
+        for frame in self.receiver.poll(now):
+            self._on_frame(frame, now)
+
+    def _admits(self, ssrc: bytes) -> bool:
+        """aiortc and libsrtp keep something of every source, for ever, and receiver reports break down under many."""
+        if len(self._sources) <= MOST_SOURCES:
+            self._sources.add(int.from_bytes(ssrc))
+            if len(self._sources) > MOST_SOURCES:
+                self._on_flood()
+        return len(self._sources) <= MOST_SOURCES
 
 
 class _Session:
@@ -99,7 +126,6 @@ class _Session:
         self.peer = peer
         self.given_up: asyncio.TimerHandle | None = None  # while nobody has connected
         self.call: BrowserCall | None = None
-        self.tap: Tap | None = None
         self.player: BrowserPlayer | None = None
         self.connected = False
         self.over = False
@@ -113,10 +139,6 @@ class _Session:
     def on_frame(self, frame: AudioFrame, now: float) -> None:
         if self.call is not None:
             self.call.on_frame(frame, now)
-
-    def poll(self, now: float) -> None:
-        if self.tap is not None:
-            self.tap.poll(now)
 
 
 class WebRtcWhip:
@@ -155,8 +177,8 @@ class WebRtcWhip:
         session = _Session(RTCPeerConnection(RTCConfiguration(iceServers=[])))
         self._sessions[session_id] = session
         try:
-            answer = await self._answer(session, offer)
-            session.call = self._open_call(metadata, lambda: self._hang_up(session_id), session.poll)
+            answer, tap = await self._answer(session, session_id, offer)
+            session.call = self._open_call(metadata, lambda: self._hang_up(session_id), tap.poll, tap.receiver)
         except OFFER_FAULTS as error:
             await self._drop(session_id)
             log.info("offer refused", error=repr(error)[:200])
@@ -178,7 +200,7 @@ class WebRtcWhip:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _answer(self, session: _Session, offer: str) -> str:
+    async def _answer(self, session: _Session, session_id: str, offer: str) -> tuple[str, Tap]:
         peer = session.peer
         await peer.setRemoteDescription(RTCSessionDescription(offer, "offer"))
         audio = [t for t in peer.getTransceivers() if t.kind == "audio"]
@@ -187,10 +209,9 @@ class WebRtcWhip:
         for transceiver in peer.getTransceivers():
             transceiver.direction = "sendrecv" if transceiver is audio[0] else "inactive"
         await peer.setLocalDescription(await peer.createAnswer())
-        self._connect_media(session, audio[0])
-        return str(peer.localDescription.sdp)
+        return str(peer.localDescription.sdp), self._connect_media(session, session_id, audio[0])
 
-    def _connect_media(self, session: _Session, transceiver: RTCRtpTransceiver) -> None:
+    def _connect_media(self, session: _Session, session_id: str, transceiver: RTCRtpTransceiver) -> Tap:
         """Put the tap in its place, and a player where something may be sent."""
         codecs: dict[int, CodecSpec] = {}
         for codec in transceiver._codecs:
@@ -200,11 +221,18 @@ class WebRtcWhip:
                 codecs[codec.payloadType or 0] = parse_codec(f"{name}/{codec.clockRate}{channels}", codec.payloadType)
             except ValueError:
                 continue  # telephone-event, comfort noise, retransmissions
-        session.tap = Tap(codecs, self._wait_s, session.on_frame)
+        tap = Tap(codecs, self._wait_s, session.on_frame, partial(self._flooded, session_id))
         sent_in = codecs.get(transceiver._codecs[0].payloadType or 0)  # aiortc sends in the first that both know
         if transceiver.currentDirection == "sendrecv" and sent_in is not None:
             session.player = BrowserPlayer(transceiver.sender, sent_in, session.obstacle)
-        transceiver.receiver._RTCRtpReceiver__jitter_buffer = session.tap  # type: ignore[attr-defined]
+            tap.receiver.own_ssrc = transceiver.sender._ssrc
+        tap.attach(transceiver.receiver.transport)
+        transceiver.receiver._RTCRtpReceiver__jitter_buffer = tap  # type: ignore[attr-defined]
+        return tap
+
+    def _flooded(self, session_id: str) -> None:
+        log.warning("a browser's call has more sources than a call can have", most=MOST_SOURCES)
+        self._hang_up(session_id)
 
     def _watch(self, session_id: str, session: _Session) -> None:
         @session.peer.on("connectionstatechange")

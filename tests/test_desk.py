@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from challenges.catalogue import Line
+from connectors.codecs import make_decoder, parse_codec
 from connectors.g711 import encode_a_law, encode_mu_law
+from connectors.media import RtpReceiver
 from connectors.requests import BadRequestError, CallRequest, ExaminationRequest
 from connectors.rtp import RtpPacket
 from engine.audio import AudioFrame
@@ -22,7 +24,7 @@ from engine.errors import OverloadError
 from tests.connectors.captures import ethernet, ipv4, pcap, rtp_frames, udp
 from tests.connectors.packets import packet
 from tests.connectors.test_files import write_wav
-from vivavoce.desk import Desk, FileCall
+from vivavoce.desk import Desk, FileCall, _line_of
 
 
 class Scorer:
@@ -180,6 +182,24 @@ async def test_a_browser_that_sends_nothing_is_a_call_no_longer() -> None:
     now[0] += 1
     desk._slow_tick(now[0])
     assert (desk.live, ended) == (0, [now[0]])
+
+
+async def test_of_a_browser_s_call_packets_are_counted_and_another_source_is_told(desk: Desk) -> None:
+    receiver = RtpReceiver(make_decoder(parse_codec("PCMU")), 0)
+    call = desk.open_media("webrtc", {}, lambda: None, lambda at: None, receiver)
+    for number, source in enumerate((7, 8, 8, 8)):
+        receiver.receive_packet(RtpPacket(0, number, 160 * number, source, bytes(160)), 0.02 * number)
+    shown = desk.call(call.call_id)
+    assert shown is not None
+    assert shown["media"]["caller"] == {
+        "received": 2, "lost": 0, "late": 0, "duplicate": 0, "reordered": 0, "malformed": 0, "foreign": 2, "rtcp": 0,
+        "digits": 0, "overload_dropped": 0,
+    }  # fmt: skip
+    assert "source-changed" in shown["legs"]["caller"].reasons
+    leg = desk._calls[call.call_id].legs["caller"]
+    assert not _line_of(desk._calls[call.call_id], leg).dtx
+    receiver.receive_packet(RtpPacket(13, 4, 640, 8, b"\x40"), 0.1)
+    assert _line_of(desk._calls[call.call_id], leg).dtx
 
 
 async def test_what_a_line_carries_shows_as_it_is_heard() -> None:

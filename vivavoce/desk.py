@@ -54,6 +54,7 @@ class Leg:
 
     session: Session
     endpoint: RtpEndpoint | None = None
+    receiver: RtpReceiver | None = None  # the endpoint's or a connector's own: what counts the packets
     wideband: bool = False  # the codec carries more than 4 kHz
 
 
@@ -124,7 +125,7 @@ class Desk:
                     decoder, codec.payload_type, wait_s=wait_s, event_types=frozenset({events}),
                     gather=self._config.chunk_samples, others=static_decoders(codec.payload_type),
                 )  # fmt: skip
-                receiver.on_source = leg.session.on_source
+                leg.receiver, receiver.on_source = receiver, leg.session.on_source
                 leg.endpoint = await open_endpoint(
                     self._ports, receiver, leg.session.on_frame, declared=declared, waiting=self._waiting,
                     codec=None if request.listen_only else codec,
@@ -162,13 +163,16 @@ class Desk:
         return {"call_id": calls[0], "calls": calls}
 
     def open_media(
-        self, source: str, metadata: Mapping[str, str], hang_up: Callable[[], None], poll: Callable[[float], None]
-    ) -> MediaCall:
-        """A call whose audio is pushed by a connector: a browser, a microphone."""
+        self, source: str, metadata: Mapping[str, str], hang_up: Callable[[], None], poll: Callable[[float], None],
+        receiver: RtpReceiver | None = None,
+    ) -> MediaCall:  # fmt: skip
+        """A call whose audio is pushed by a connector: a browser, a microphone. `receiver` counts its packets, if any come."""
         personal = {k: v for k, v in metadata.items() if k == "caller"}
         call = self._new_call(None, source, {k: v for k, v in metadata.items() if k != "caller"}, personal)
         with self._opening(call):
             leg = self._add_leg(call, "caller")
+            if receiver is not None:
+                leg.receiver, receiver.on_source = receiver, leg.session.on_source
         self._polls[call.call_id], call.hang_up = poll, hang_up
         self._begin(call)
         return MediaCall(self, call.call_id, leg.session)
@@ -425,7 +429,7 @@ def _fenced(step: Callable[[float], None], now: float) -> None:
 def _line_of(call: LiveCall, leg: Leg) -> Line:
     """What the leg's line carries, as far as its codec tells and what has come of it until now."""
     browser = call.source == "webrtc"
-    dtx = leg.endpoint is not None and leg.endpoint.receiver.dtx
+    dtx = leg.receiver is not None and leg.receiver.dtx
     return Line(wideband=leg.wideband or browser, noise_suppressed=browser, dtx=dtx)
 
 
@@ -445,16 +449,18 @@ class MediaCall:
 
 def _media(leg: Leg) -> Json:
     """Packet counts of a leg, as far as it has packets."""
-    dropped = {"overload_dropped": leg.session.overload_dropped}
-    if leg.endpoint is None:
-        return dropped
-    stats, jitter = leg.endpoint.receiver.stats, leg.endpoint.receiver.jitter.stats
-    return {
-        "received": stats.received, "lost": jitter.lost, "late": jitter.late, "duplicate": jitter.duplicate,
-        "reordered": jitter.reordered, "malformed": stats.malformed, "foreign": stats.foreign + leg.endpoint.foreign,
-        "rtcp": stats.rtcp, "unheard": leg.endpoint.unheard, "source": leg.endpoint.source, "digits": len(stats.digits),
-        **dropped,
-    }  # fmt: skip
+    counts: Json = {"overload_dropped": leg.session.overload_dropped}
+    if leg.receiver is not None:
+        stats, jitter = leg.receiver.stats, leg.receiver.jitter.stats
+        counts |= {
+            "received": stats.received, "lost": jitter.lost, "late": jitter.late, "duplicate": jitter.duplicate,
+            "reordered": jitter.reordered, "malformed": stats.malformed, "foreign": stats.foreign,
+            "rtcp": stats.rtcp, "digits": len(stats.digits),
+        }  # fmt: skip
+    if leg.endpoint is not None:
+        counts["foreign"] += leg.endpoint.foreign
+        counts |= {"unheard": leg.endpoint.unheard, "source": leg.endpoint.source}
+    return counts
 
 
 class FileCall(NamedTuple):

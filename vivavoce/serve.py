@@ -11,9 +11,10 @@ import shlex
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -183,11 +184,8 @@ class Front:
 async def _listen(settings: Settings, stack: AsyncExitStack, front: Front, hub: Hub, token: str) -> str:
     server, desk = settings.server, front._desk
 
-    def open_media(metadata: Mapping[str, str], hang_up: Any, poll: Any) -> Any:
-        return desk.open_media("webrtc", metadata, hang_up, poll)
-
     loopback = ["127.0.0.1"] if is_loopback(server.host) else None
-    whip = WebRtcWhip(open_media, limit=settings.calls.webrtc_max, host_addresses=loopback)
+    whip = WebRtcWhip(partial(desk.open_media, "webrtc"), limit=settings.calls.webrtc_max, host_addresses=loopback)
     stack.push_async_callback(whip.aclose)
     desk.browser_player = whip.player
     options = GatewayOptions(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 import weakref
 from collections.abc import AsyncIterator, Callable, Mapping
 from fractions import Fraction
+from typing import Any
 
 import aioice.ice
 import av
@@ -16,7 +18,10 @@ from aiohttp.test_utils import TestClient, TestServer
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
 from connectors import webrtc
-from connectors.webrtc import MAX_OFFER, WebRtcWhip, with_directions
+from connectors.codecs import parse_codec
+from connectors.media import RtpReceiver
+from connectors.rtp import RtpPacket
+from connectors.webrtc import MAX_OFFER, MOST_SOURCES, Tap, WebRtcWhip, with_directions
 from engine.audio import AudioFrame
 from engine.errors import OverloadError
 from tests.connectors import gateway
@@ -61,12 +66,14 @@ class Setup:
     def __init__(self, limit: int = 2) -> None:
         self.calls: list[Call] = []
         self.metadata: list[Mapping[str, str]] = []
+        self.receivers: list[RtpReceiver] = []
         self.whip = WebRtcWhip(self.open_call, limit=limit, host_addresses=["127.0.0.1"])
         self.peers: list[RTCPeerConnection] = []
 
     def open_call(
-        self, metadata: Mapping[str, str], hang_up: Callable[[], None], poll: Callable[[float], None]
+        self, metadata: Mapping[str, str], hang_up: Callable[[], None], poll: Callable[[float], None], receiver: RtpReceiver
     ) -> Call:
+        self.receivers.append(receiver)
         self.metadata.append(metadata)
         self.calls.append(Call())
         return self.calls[-1]
@@ -225,6 +232,100 @@ async def test_a_session_that_is_over_is_kept_by_nobody(setup: Setup) -> None:
     gc.collect()
     assert asyncio.all_tasks() <= before
     assert kept() is None
+
+
+class Transport:
+    """aiortc's, as far as a tap goes: remembers what reached it."""
+
+    def __init__(self) -> None:
+        self.passed: list[bytes] = []
+
+    async def _handle_rtp_data(self, data: bytes, arrival_time_ms: int) -> None:
+        self.passed.append(data)
+
+    async def _handle_rtcp_data(self, data: bytes) -> None:
+        self.passed.append(data)
+
+
+PCMU, PCMA = parse_codec("PCMU"), parse_codec("PCMA")
+
+
+def packet(number: int, ssrc: int = 7, payload_type: int = 0) -> bytes:
+    return RtpPacket(payload_type, number, number * 160, ssrc, bytes([0xD5]) * 160).serialize()
+
+
+async def test_what_comes_is_counted_and_goes_on_to_aiortc() -> None:
+    frames: list[AudioFrame] = []
+    transport, tap = Transport(), Tap({0: PCMU, 8: PCMA}, 0.06, lambda frame, now: frames.append(frame))
+    tap.attach(transport)
+    given = (packet(0), packet(1, payload_type=8), packet(1), packet(3), packet(4, payload_type=96), b"\xbf" + bytes(11))
+    for datagram in given:
+        await transport._handle_rtp_data(datagram, 0)
+    await transport._handle_rtcp_data(b"\x80\xc8\0\x06" + bytes(24))
+    tap.poll(time.monotonic() + 1)
+    stats, jitter = tap.receiver.stats, tap.receiver.jitter.stats
+    assert (stats.received, stats.malformed, stats.foreign, stats.rtcp) == (4, 1, 1, 1)
+    assert (jitter.lost, jitter.duplicate) == (1, 1)
+    assert [frame.lost for frame in frames] == [False, False, True, False]
+    assert len(transport.passed) == 7
+    assert tap.add(None) == (False, None)
+
+
+async def test_of_more_sources_than_a_call_has_nothing_is_kept() -> None:
+    floods: list[int] = []
+    transport = Transport()
+    Tap({0: PCMU}, 0.06, lambda frame, now: None, lambda: floods.append(1)).attach(transport)
+    for source in range(MOST_SOURCES):
+        await transport._handle_rtp_data(packet(0, source, 96), 0)
+    assert (len(transport.passed), floods) == (MOST_SOURCES, [])
+    for source in (0, MOST_SOURCES, MOST_SOURCES + 1, 0):
+        await transport._handle_rtp_data(packet(1, source), 0)
+    await transport._handle_rtcp_data(b"\x80\xc8\0\x06" + bytes(24))
+    assert (len(transport.passed), floods) == (MOST_SOURCES + 1, [1])
+
+
+async def connected(setup: Setup) -> tuple[RTCPeerConnection, Any]:
+    """A peer that is heard, and its transport, that sends what it is given."""
+    peer, sdp = await setup.offer()
+    _, answer = await setup.whip.open(sdp, {})
+    await peer.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+    async with asyncio.timeout(10):
+        while not setup.calls[0].frames:
+            await asyncio.sleep(0.02)
+    return peer, peer.getTransceivers()[0].sender.transport
+
+
+async def test_a_peer_with_too_many_sources_is_a_call_no_longer(setup: Setup) -> None:
+    _, transport = await connected(setup)
+    for source in range(MOST_SOURCES + 1):
+        await transport._send_rtp(packet(0, source))
+    async with asyncio.timeout(5):
+        while setup.whip.sessions:
+            await asyncio.sleep(0.02)
+    assert setup.calls[0].closed == "closed"
+
+
+async def test_another_source_and_another_codec_are_heard_and_told(setup: Setup) -> None:
+    peer, transport = await connected(setup)
+    told: list[float] = []
+    setup.receivers[0].on_source = told.append
+    peer.getSenders()[0].replaceTrack(None)
+    frames = setup.calls[0].frames
+    assert frames[-1].rate == 48000
+    async with asyncio.timeout(10):
+        number = 0
+        while frames[-1].rate != 8000:
+            await transport._send_rtp(packet(number, 99))
+            number += 1
+            await asyncio.sleep(0.02)
+    assert len(told) == 1
+    assert setup.receivers[0].ssrc == 99
+
+
+async def test_what_is_played_to_a_browser_is_not_heard_from_it(setup: Setup) -> None:
+    session, _ = await setup.whip.open(OPUS + KEYS + ICE, {})
+    sender = setup.whip._sessions[session].peer.getSenders()[0]
+    assert setup.receivers[0].own_ssrc == sender._ssrc
 
 
 async def test_there_is_room_for_so_many_and_no_more() -> None:
