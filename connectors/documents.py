@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from connectors.requests import CHANNELS, PACES, CallRequest, ExaminationRequest, SessionRequest
+from connectors.requests import CALL_LINK, CHANNELS, PACES, CallRequest, ExaminationRequest, SessionRequest, WhipRequest
 from connectors.schemas import CALL, CALLS, ERROR, EXAMINATION, MESSAGE, NOTICE, PLAYED, RESUME, TICKET
 from engine.events import REASONS, Tag
 
@@ -80,7 +80,25 @@ def _named(names: str, operations: Json, place: str = "path") -> Json:
     return {"parameters": named, **operations}
 
 
+def _fields_of(kind: type[Any]) -> list[Json]:
+    """A request's fields as parameters of a query."""
+    fields = msgspec.json.schema_components((kind,))[1][kind.__name__]["properties"]
+    return [
+        {"name": name, "in": "query", "required": False, "schema": next(s for s in field["anyOf"] if s["type"] != "null")}
+        for name, field in fields.items()
+    ]
+
+
+def _whip_answer() -> Json:
+    """RFC 9725's, and which call it is."""
+    link = f'which call it is: </v1/calls/{{call_id}}>; rel="{CALL_LINK}"'
+    told = {"Location": "the session, to hang up", "ETag": "of the session", "Link": link}
+    headers = {name: {"description": text, "schema": {"type": "string"}} for name, text in told.items()}
+    return {**_answer("SDP answer", None, "application/sdp"), "headers": headers}
+
+
 def _paths() -> Json:
+    taken = _answer("a call of this call_id is running", "Error")
     sdp: Json = {"application/sdp": {"schema": {"type": "string"}}}
     recording: Json = {"application/octet-stream": {}, "multipart/form-data": {}}
     record = _answer("its record", "Examination")
@@ -96,7 +114,9 @@ def _paths() -> Json:
         "/v1/calls": {
             "get": _operation("calls running now", {"200": _answer("the list", "Calls")}),
             "post": _operation(
-                "reserve RTP ports for a call", {"201": _answer("where to send", "Ticket")}, _body("CallRequest")
+                "reserve RTP ports for a call",
+                {"201": _answer("where to send", "Ticket"), "409": taken},
+                _body("CallRequest"),
             ),
         },
         "/v1/calls/{call_id}": _named(
@@ -133,11 +153,10 @@ def _paths() -> Json:
             "query",
         ),
         "/v1/whip": {
-            "post": _named(
-                "agent queue caller language",
-                _operation("a browser's call", {"201": _answer("SDP answer", None, "application/sdp")}, sdp),
-                "query",
-            ),
+            "post": {
+                "parameters": _fields_of(WhipRequest),
+                **_operation("a browser's call", {"201": _whip_answer(), "409": taken}, sdp),
+            },
             "options": _operation("what WHIP takes", {"204": {"description": "Accept-Post"}}, open_=True),
         },
         "/v1/whip/{session_id}": _named(

@@ -28,7 +28,19 @@ from connectors.guard import (
     same_token,
     session_cookie,
 )
-from connectors.requests import CHANNELS, PACES, BadRequestError, CallRequest, ExaminationRequest, SessionRequest, decode
+from connectors.requests import (
+    CALL_LINK,
+    CHANNELS,
+    PACES,
+    BadRequestError,
+    CallRequest,
+    ExaminationRequest,
+    SessionRequest,
+    WhipRequest,
+    decode,
+    decode_query,
+    known_query,
+)
 from engine.errors import AudioError
 
 log = structlog.get_logger(__name__)
@@ -71,8 +83,9 @@ class CallDesk(Protocol):
 class WhipServer(Protocol):
     """Browser calls (RFC 9725); `connectors.webrtc` has it."""
 
-    async def open(self, offer: str, metadata: Mapping[str, str]) -> tuple[str, str]:
-        """SDP offer -> (session id, SDP answer). ValueError for an offer that cannot be answered."""
+    async def open(self, offer: str, metadata: Mapping[str, str], call_id: str | None = None) -> tuple[str, str, str]:
+        """SDP offer -> (session id, call id, SDP answer). ValueError for an offer that cannot be answered, or a call id that
+        is a running call's."""
         ...
 
     async def close(self, session_id: str) -> bool: ...
@@ -173,11 +186,13 @@ class Gateway:
 
     async def open_call(self, request: web.Request) -> web.StreamResponse:
         wanted = decode(await self._small_body(request), CallRequest)
-        if wanted.call_id is not None and self._desk.call(wanted.call_id) is not None:
-            message = f'a call "{wanted.call_id}" is running; end it first or choose another call_id'
-            return error_response(409, "conflict", message, "call_id")
+        if self._is_running(wanted.call_id):
+            return _taken(wanted.call_id)
         ticket = await self._desk.open_call(wanted)
         return _json(ticket, status=201, Location=f"/v1/calls/{ticket['call_id']}")
+
+    def _is_running(self, call_id: str | None) -> bool:
+        return call_id is not None and self._desk.call(call_id) is not None
 
     async def show_call(self, request: web.Request) -> web.StreamResponse:
         found = self._desk.call(request.match_info["call_id"])
@@ -217,8 +232,7 @@ class Gateway:
         return error_response(404, "not-found", f"there is no call {request.match_info['call_id'][:64]!r}")
 
     async def open_recording(self, request: web.Request) -> web.StreamResponse:
-        if unknown := [name for name in request.query if name not in ("name", "pace", "channels")]:
-            raise BadRequestError(f'"{unknown[0][:40]}" is unknown here: name, pace and channels are allowed', unknown[0][:40])
+        known_query(request.query, ("name", "pace", "channels"))
         channels = request.query.get("channels", CHANNELS[0])
         if channels not in CHANNELS:
             raise BadRequestError(f'channels "{channels[:20]}" is unknown: {" or ".join(CHANNELS)}', "channels")
@@ -283,11 +297,19 @@ class Gateway:
     async def open_whip(self, request: web.Request) -> web.StreamResponse:
         if request.content_type != "application/sdp":
             return error_response(415, "unsupported-media-type", "WHIP takes application/sdp", Accept="application/sdp")
+        wanted = decode_query(request.query, WhipRequest)
         offer = (await self._small_body(request)).decode("utf-8", "replace")
-        keys = ("agent", "queue", "caller", "language")
-        metadata = {key: request.query[key][:128] for key in keys if request.query.get(key)}
-        session_id, answer = await self._whip.open(offer, metadata)
-        headers = {"Location": f"/v1/whip/{session_id}", "ETag": f'"{session_id}"'}
+        if self._is_running(wanted.call_id):
+            return _taken(wanted.call_id)
+        try:
+            session_id, call_id, answer = await self._whip.open(offer, wanted.metadata(), wanted.call_id)
+        except ValueError:
+            if self._is_running(wanted.call_id):  # since; one offer takes longer to answer than another
+                return _taken(wanted.call_id)
+            raise
+        # RFC 9725 section 4.9: what a server adds it links, and whoever does not know the relation passes it by.
+        link = f'</v1/calls/{call_id}>; rel="{CALL_LINK}"'
+        headers = {"Location": f"/v1/whip/{session_id}", "ETag": f'"{session_id}"', "Link": link}
         return web.Response(status=201, text=answer, content_type="application/sdp", headers=headers)
 
     async def close_whip(self, request: web.Request) -> web.StreamResponse:
@@ -312,6 +334,11 @@ def _console_file(path: Path) -> web.Response:
 def _json(body: Json, status: int = 200, **headers: str) -> web.Response:
     """JSON of anything msgspec knows, dataclasses of tags included."""
     return web.Response(body=msgspec.json.encode(body), status=status, content_type="application/json", headers=headers)
+
+
+def _taken(call_id: str) -> web.Response:
+    message = f'a call "{call_id}" is running; end it first or choose another call_id'
+    return error_response(409, "conflict", message, "call_id")
 
 
 def _no_room(error: OSError) -> BadRequestError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any, Literal
 
@@ -17,6 +17,7 @@ Id = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^(?!\.+$)[A-Za-z
 MAX_METADATA = 32  # entries
 PACES = ("realtime", "fast")  # at which a recording is played, the first where nobody says
 CHANNELS = ("mix", "split")  # of a recording with two: one leg, or the first the caller's and the second the agent's
+CALL_LINK = "urn:vivavoce:call"  # link relation: from a WHIP session to the call that it is
 _PATH = re.compile(r"`\$\.?([^`]*)`")
 _PATTERN = re.compile(r"Expected `str` matching regex '.*'(?= - at|$)")
 _UNKNOWN = re.compile(r"unknown field `([^`]*)`")
@@ -59,6 +60,21 @@ class CallRequest(Struct, frozen=True, forbid_unknown_fields=True):
     def personal(self) -> dict[str, str]:
         named = {"caller": self.caller, "callee": self.callee}
         return {key: value for key, value in named.items() if value}
+
+
+class WhipRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a browser's call says of itself, in the query: the offer is the body."""
+
+    call_id: Annotated[Id, Meta(description="yours; a running one is refused with 409")] | None = None
+    caller: Annotated[Name, Meta(description="published under `pii` only")] | None = None
+    agent: Name | None = None
+    queue: Name | None = None
+    language: Annotated[Name, Meta(description="of the questions: de, es-MX")] | None = None
+
+    def metadata(self) -> dict[str, str]:
+        """Whatever was given but the id."""
+        given = {"caller": self.caller, "agent": self.agent, "queue": self.queue, "language": self.language}
+        return {key: value for key, value in given.items() if value}
 
 
 class SessionRequest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -108,15 +124,40 @@ def naming(field: str) -> Iterator[None]:
 def decode(body: bytes, kind: type[Any]) -> Any:
     """JSON -> `kind`. BadRequestError names the field and what is allowed."""
     try:
-        return msgspec.json.decode(body, type=kind)
+        with _fitting(kind):
+            return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequestError(f"the body is not JSON: {error}") from None
+
+
+def decode_query(query: Mapping[str, str], kind: type[Any]) -> Any:
+    """The query of a request -> `kind`, all of whose fields are text. BadRequestError as of `decode`."""
+    names = [name for name, _ in query.items()]  # aiohttp's mapping tells a repeated key here alone
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise BadRequestError(f'"{twice[0][:40]}" is given more than once', twice[0][:40])
+    known_query(query, kind.__struct_fields__)
+    with _fitting(kind):
+        return msgspec.convert(dict(query), kind)
+
+
+def known_query(query: Mapping[str, str], names: Sequence[str]) -> None:
+    """BadRequestError for a key that is none of these."""
+    if unknown := [name[:40] for name in query if name not in names]:
+        allowed = f"{', '.join(names[:-1])} and {names[-1]}"
+        raise BadRequestError(f'"{unknown[0]}" is unknown here: {allowed} are allowed', unknown[0])
+
+
+@contextmanager
+def _fitting(kind: type[Any]) -> Iterator[None]:
+    """What does not fit is told by field, with what is allowed there."""
+    try:
+        yield
     except msgspec.ValidationError as error:
         text = str(error)
         path, unknown = _PATH.search(text), _UNKNOWN.search(text)
         where = ".".join(found[1] for found in (path, unknown) if found and found[1])
         text = _PATTERN.sub("Expected letters, digits and . _ : @ -, and not dots alone", text.replace("`$.", "`"))
         raise BadRequestError(text + _allowed(kind, where), where) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequestError(f"the body is not JSON: {error}") from None
 
 
 def _allowed(kind: type[Any], where: str) -> str:

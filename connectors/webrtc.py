@@ -60,11 +60,13 @@ class BrowserCall(Protocol):
 
 
 class OpenCall(Protocol):
-    """How the root opens a call: what its asker says of it, how to hang up and to poll, and what counts its packets."""
+    """How the root opens a call: what its asker says of it, how to hang up and to poll, what counts its packets, and its id if
+    that is not ours to choose. ValueError when a call of that id is running."""
 
     def __call__(
-        self, metadata: Mapping[str, str], hang_up: Callable[[], None], poll: Callable[[float], None], receiver: RtpReceiver
-    ) -> BrowserCall: ...
+        self, metadata: Mapping[str, str], hang_up: Callable[[], None], poll: Callable[[float], None],
+        receiver: RtpReceiver, call_id: str | None,
+    ) -> BrowserCall: ...  # fmt: skip
 
 
 class Tap:
@@ -167,8 +169,9 @@ class WebRtcWhip:
         session = next(owned, None)
         return None if session is None else session.player
 
-    async def open(self, offer: str, metadata: Mapping[str, str]) -> tuple[str, str]:
-        """SDP offer -> (session id, SDP answer). ValueError when it cannot be answered, OverloadError when full."""
+    async def open(self, offer: str, metadata: Mapping[str, str], call_id: str | None = None) -> tuple[str, str, str]:
+        """SDP offer -> (session id, call id, SDP answer). ValueError when it cannot be answered, or a call of that id is
+        running; OverloadError when full."""
         offer = with_directions(offer)
         check_offer(offer)
         if len(self._sessions) >= self._limit:
@@ -178,17 +181,13 @@ class WebRtcWhip:
         self._sessions[session_id] = session
         try:
             answer, tap = await self._answer(session, session_id, offer)
-            session.call = self._open_call(metadata, lambda: self._hang_up(session_id), tap.poll, tap.receiver)
-        except OFFER_FAULTS as error:
-            await self._drop(session_id)
-            log.info("offer refused", error=repr(error)[:200])
-            reason = str(error)[:120] if isinstance(error, ValueError) else ""
-            raise ValueError(f"the SDP offer cannot be answered: {reason or 'its parts do not fit together'}") from None
-        except BaseException:  # no room, a fault of ours, or the browser has gone meanwhile
+            hang_up = partial(self._hang_up, session_id)
+            session.call = call = self._open_call(metadata, hang_up, tap.poll, tap.receiver, call_id)
+        except BaseException:  # an offer that cannot be answered, no room, a fault of ours, or the browser has gone meanwhile
             await self._drop(session_id)
             raise
         self._watch(session_id, session)
-        return session_id, answer
+        return session_id, call.call_id, answer
 
     async def close(self, session_id: str) -> bool:
         """End a session on its owner's wish; False when there is none."""
@@ -201,15 +200,14 @@ class WebRtcWhip:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _answer(self, session: _Session, session_id: str, offer: str) -> tuple[str, Tap]:
-        peer = session.peer
-        await peer.setRemoteDescription(RTCSessionDescription(offer, "offer"))
-        audio = [t for t in peer.getTransceivers() if t.kind == "audio"]
-        if not audio:
-            raise ValueError("it has no audio")
-        for transceiver in peer.getTransceivers():
-            transceiver.direction = "sendrecv" if transceiver is audio[0] else "inactive"
-        await peer.setLocalDescription(await peer.createAnswer())
-        return str(peer.localDescription.sdp), self._connect_media(session, session_id, audio[0])
+        """The SDP answer, and the tap behind it. ValueError says why there is none."""
+        try:
+            transceiver = await _negotiated(session.peer, offer)
+            return str(session.peer.localDescription.sdp), self._connect_media(session, session_id, transceiver)
+        except OFFER_FAULTS as error:
+            log.info("offer refused", error=repr(error)[:200])
+            reason = str(error)[:120] if isinstance(error, ValueError) else ""
+            raise ValueError(f"the SDP offer cannot be answered: {reason or 'its parts do not fit together'}") from None
 
     def _connect_media(self, session: _Session, session_id: str, transceiver: RTCRtpTransceiver) -> Tap:
         """Put the tap in its place, and a player where something may be sent."""
@@ -243,10 +241,10 @@ class WebRtcWhip:
                 self._hang_up(session_id, "closed" if _said_goodbye(session.peer) else "rtp-timeout")
 
         # A timer that ends with the session: a task that slept on would keep all of a session that is over.
-        session.given_up = asyncio.get_running_loop().call_later(CONNECT_S, self._give_up, session_id)
+        session.given_up = asyncio.get_running_loop().call_later(CONNECT_S, self._give_up, session_id, session)
 
-    def _give_up(self, session_id: str) -> None:
-        if not self._sessions[session_id].connected:
+    def _give_up(self, session_id: str, session: _Session) -> None:
+        if not session.connected:
             self._hang_up(session_id, "rtp-timeout")
 
     def _hang_up(self, session_id: str, reason: str = "closed") -> None:
@@ -277,6 +275,18 @@ class WebRtcWhip:
                 await transceiver.receiver.transport.stop()
                 await transceiver.receiver.transport.transport.stop()
         return True
+
+
+async def _negotiated(peer: RTCPeerConnection, offer: str) -> RTCRtpTransceiver:
+    """Offer and answer set: the one audio that is heard. One of OFFER_FAULTS where they cannot be."""
+    await peer.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+    audio = [t for t in peer.getTransceivers() if t.kind == "audio"]
+    if not audio:
+        raise ValueError("it has no audio")
+    for transceiver in peer.getTransceivers():
+        transceiver.direction = "sendrecv" if transceiver is audio[0] else "inactive"
+    await peer.setLocalDescription(await peer.createAnswer())
+    return audio[0]
 
 
 def _said_goodbye(peer: RTCPeerConnection) -> bool:

@@ -202,6 +202,17 @@ async def test_of_a_browser_s_call_packets_are_counted_and_another_source_is_tol
     assert _line_of(desk._calls[call.call_id], leg).dtx
 
 
+async def test_the_end_of_a_connection_ends_no_later_call_of_its_id(desk: Desk) -> None:
+    browser = desk.open_media("webrtc", {}, lambda: None, lambda at: None, call_id="a")
+    assert browser.call_id == "a"
+    with pytest.raises(ValueError, match='a call "a" is running'):
+        desk.open_media("webrtc", {}, lambda: None, lambda at: None, call_id="a")
+    await desk.close_call("a")
+    await desk.open_call(CallRequest(call_id="a"))
+    browser.close("closed")
+    assert desk.live == 1
+
+
 async def test_what_a_line_carries_shows_as_it_is_heard() -> None:
     class Watcher:
         def watch(self, session: Any, player: Any, line: Any, language: str) -> None:

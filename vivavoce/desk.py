@@ -164,18 +164,19 @@ class Desk:
 
     def open_media(
         self, source: str, metadata: Mapping[str, str], hang_up: Callable[[], None], poll: Callable[[float], None],
-        receiver: RtpReceiver | None = None,
+        receiver: RtpReceiver | None = None, call_id: str | None = None,
     ) -> MediaCall:  # fmt: skip
-        """A call whose audio is pushed by a connector: a browser, a microphone. `receiver` counts its packets, if any come."""
+        """A call whose audio is pushed by a connector: a browser, a microphone. `receiver` counts its packets, if any come.
+        ValueError when `call_id` is a running call's."""
         personal = {k: v for k, v in metadata.items() if k == "caller"}
-        call = self._new_call(None, source, {k: v for k, v in metadata.items() if k != "caller"}, personal)
+        call = self._new_call(call_id, source, {k: v for k, v in metadata.items() if k != "caller"}, personal)
         with self._opening(call):
             leg = self._add_leg(call, "caller")
             if receiver is not None:
                 leg.receiver, receiver.on_source = receiver, leg.session.on_source
         self._polls[call.call_id], call.hang_up = poll, hang_up
         self._begin(call)
-        return MediaCall(self, call.call_id, leg.session)
+        return MediaCall(self, call, leg.session)
 
     def _new_call(
         self, call_id: str | None, source: str, metadata: Mapping[str, str], pii: Mapping[str, str]
@@ -436,15 +437,14 @@ def _line_of(call: LiveCall, leg: Leg) -> Line:
 class MediaCall:
     """What a pushing connector holds of its call."""
 
-    def __init__(self, desk: Desk, call_id: str, session: Session) -> None:
-        self.call_id = call_id
-        self._desk = desk
+    def __init__(self, desk: Desk, call: LiveCall, session: Session) -> None:
+        self.call_id = call.call_id
+        self._desk, self._call = desk, call
         self.on_frame = session.on_frame
 
     def close(self, reason: str) -> None:
-        call = self._desk._calls.get(self.call_id)
-        if call is not None:
-            self._desk.end(call, reason)
+        """End this call, and no later one that has its id."""
+        self._desk.end(self._call, reason)
 
 
 def _media(leg: Leg) -> Json:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,12 +79,14 @@ class Desk:
 class Whip:
     def __init__(self) -> None:
         self.sessions: dict[str, Mapping[str, str]] = {}
+        self.on_open: Callable[[], None] = lambda: None
 
-    async def open(self, offer: str, metadata: Mapping[str, str]) -> tuple[str, str]:
+    async def open(self, offer: str, metadata: Mapping[str, str], call_id: str | None = None) -> tuple[str, str, str]:
+        self.on_open()
         if not offer.startswith("v=0"):
             raise ValueError("the offer is no SDP: it does not begin with v=0")
         self.sessions["s1"] = metadata
-        return "s1", "v=0\r\nanswer"
+        return "s1", call_id or "w1", "v=0\r\nanswer"
 
     async def close(self, session_id: str) -> bool:
         return self.sessions.pop(session_id, None) is not None

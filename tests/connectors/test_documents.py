@@ -74,8 +74,17 @@ def test_every_parameter_is_described() -> None:
         "/v1/recordings": {"name", "pace", "channels"},
         "/v1/events": {"last_event_id", "call_id"},
         "/v1/ws": {"last_event_id", "call_id"},
-        "/v1/whip": {"agent", "queue", "caller", "language"},
+        "/v1/whip": {"call_id", "caller", "agent", "queue", "language"},
     }
+
+
+def test_what_a_whip_call_says_of_itself_and_is_told_is_described() -> None:
+    post = openapi()["paths"]["/v1/whip"]["post"]
+    told = {p["name"]: p["schema"] for p in post["parameters"]}
+    assert told["call_id"] == openapi()["components"]["schemas"]["CallRequest"]["properties"]["call_id"]["anyOf"][0]
+    assert told["queue"] == {"type": "string", "minLength": 1, "maxLength": 128}
+    assert "urn:vivavoce:call" in post["responses"]["201"]["headers"]["Link"]["description"]
+    assert {"201", "409"} <= post["responses"].keys()
 
 
 def test_what_a_recording_s_pace_can_be_is_told() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from connectors.requests import CallRequest
 from tests.connectors import gateway
 from tests.connectors.gateway import AUTH, Setup
 
@@ -114,9 +115,10 @@ async def test_a_recording_that_cannot_be_taken(query: str, data: bytes, status:
 
 async def test_whip_offers_and_answers(gate: Setup) -> None:
     sdp = {"Content-Type": "application/sdp"}
-    async with gate.client.post("/v1/whip?agent=Ada&evil=1", data="v=0\r\n", headers=AUTH | sdp) as response:
+    async with gate.client.post("/v1/whip?agent=Ada", data="v=0\r\n", headers=AUTH | sdp) as response:
         assert response.status == 201
         assert response.headers["Location"] == "/v1/whip/s1"
+        assert response.headers["Link"] == '</v1/calls/w1>; rel="urn:vivavoce:call"'
         assert response.content_type == "application/sdp"
     assert gate.whip.sessions == {"s1": {"agent": "Ada"}}
     await ask(gate, "PATCH", "/v1/whip/s1", 405, data="candidate", headers={"Content-Type": "application/trickle-ice-sdpfrag"})
@@ -124,6 +126,45 @@ async def test_whip_offers_and_answers(gate: Setup) -> None:
     await ask(gate, "DELETE", "/v1/whip/s1", 404)
     await ask(gate, "POST", "/v1/whip", 415, json={})
     assert "v=0" in (await ask(gate, "POST", "/v1/whip", 400, data="hello", headers=sdp))["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("query", "field", "words"),
+    [
+        ("agnet=Ada", "agnet", '"agnet" is unknown here: call_id, caller, agent, queue and language are allowed'),
+        (f"queue={'q' * 129}", "queue", "1 to 128 characters"),
+        ("agent=", "agent", "1 to 128 characters"),
+        ("agent=Ada&agent=Eve", "agent", '"agent" is given more than once'),
+        ("call_id=a%2Fb", "call_id", "letters, digits and . _ : @ -"),
+        ("call_id=..", "call_id", "not dots alone"),
+        (f"call_id={'a' * 65}", "call_id", "1 to 64 characters"),
+    ],
+)
+async def test_what_a_whip_call_says_of_itself_is_refused_by_name(gate: Setup, query: str, field: str, words: str) -> None:
+    sdp = {"Content-Type": "application/sdp"}
+    error = (await ask(gate, "POST", f"/v1/whip?{query}", 400, data="v=0\r\n", headers=sdp))["error"]
+    assert error["field"] == field
+    assert words in error["message"]
+    assert gate.whip.sessions == {}
+
+
+async def test_a_whip_call_may_be_named_as_no_other_is(gate: Setup) -> None:
+    sdp = {"Content-Type": "application/sdp"}
+    async with gate.client.post("/v1/whip?call_id=a.b:c@d-1&caller=%2B1", data="v=0\r\n", headers=AUTH | sdp) as response:
+        assert response.headers["Link"] == '</v1/calls/a.b:c@d-1>; rel="urn:vivavoce:call"'
+    assert gate.whip.sessions.pop("s1") == {"caller": "+1"}
+    gate.desk.live["x"] = CallRequest()
+    error = (await ask(gate, "POST", "/v1/whip?call_id=x", 409, data="v=0\r\n", headers=sdp))["error"]
+    assert (error["code"], error["field"]) == ("conflict", "call_id")
+    assert gate.whip.sessions == {}
+
+    def meanwhile() -> None:
+        gate.desk.live["y"] = CallRequest()
+        raise ValueError('a call "y" is running')
+
+    gate.whip.on_open = meanwhile
+    error = (await ask(gate, "POST", "/v1/whip?call_id=y", 409, data="v=0\r\n", headers=sdp))["error"]
+    assert error["message"].startswith('a call "y" is running; end it first')
 
 
 async def test_the_console_is_served_and_nothing_beside_it(gate: Setup) -> None:

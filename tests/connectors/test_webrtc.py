@@ -71,8 +71,11 @@ class Setup:
         self.peers: list[RTCPeerConnection] = []
 
     def open_call(
-        self, metadata: Mapping[str, str], hang_up: Callable[[], None], poll: Callable[[float], None], receiver: RtpReceiver
-    ) -> Call:
+        self, metadata: Mapping[str, str], hang_up: Callable[[], None], poll: Callable[[float], None],
+        receiver: RtpReceiver, call_id: str | None,
+    ) -> Call:  # fmt: skip
+        if call_id == "taken":
+            raise ValueError('a call "taken" is running')
         self.receivers.append(receiver)
         self.metadata.append(metadata)
         self.calls.append(Call())
@@ -97,7 +100,7 @@ async def setup() -> AsyncIterator[Setup]:
 
 async def test_a_browser_s_audio_arrives_and_its_end_ends_the_call(setup: Setup) -> None:
     peer, sdp = await setup.offer()
-    session, answer = await setup.whip.open(sdp, {"agent": "Ada"})
+    session, call_id, answer = await setup.whip.open(sdp, {"agent": "Ada"})
     assert "a=sendrecv" in answer
     await peer.setRemoteDescription(RTCSessionDescription(answer, "answer"))
     call = setup.calls[0]
@@ -109,7 +112,7 @@ async def test_a_browser_s_audio_arrives_and_its_end_ends_the_call(setup: Setup)
     peak = np.abs(np.fft.rfft(samples * np.hanning(len(samples)))).argmax() * rate / len(samples)
     assert abs(peak - 440) < 10
     assert [f.timestamp for f in call.frames] == list(np.cumsum([0] + [len(f.samples) for f in call.frames])[:-1])
-    assert setup.metadata == [{"agent": "Ada"}]
+    assert (call_id, setup.metadata) == ("w1", [{"agent": "Ada"}])
     assert await setup.whip.close(session)
     assert call.closed == "closed"
     assert not await setup.whip.close(session)
@@ -118,7 +121,7 @@ async def test_a_browser_s_audio_arrives_and_its_end_ends_the_call(setup: Setup)
 
 async def test_a_peer_that_hangs_up_ends_its_call(setup: Setup) -> None:
     peer, sdp = await setup.offer()
-    _, answer = await setup.whip.open(sdp, {})
+    *_, answer = await setup.whip.open(sdp, {})
     await peer.setRemoteDescription(RTCSessionDescription(answer, "answer"))
     async with asyncio.timeout(10):
         while not setup.calls[0].frames:
@@ -133,7 +136,7 @@ async def test_a_peer_that_hangs_up_ends_its_call(setup: Setup) -> None:
 async def test_a_peer_that_is_heard_no_more_has_not_hung_up(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aioice.ice, "CONSENT_INTERVAL", 0.05)
     peer, sdp = await setup.offer()
-    _, answer = await setup.whip.open(sdp, {})
+    *_, answer = await setup.whip.open(sdp, {})
     await peer.setRemoteDescription(RTCSessionDescription(answer, "answer"))
     async with asyncio.timeout(20):
         while not setup.calls[0].frames:
@@ -148,7 +151,7 @@ async def test_a_peer_that_is_heard_no_more_has_not_hung_up(setup: Setup, monkey
 
 async def test_a_connection_that_does_not_end_holds_up_nobody(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(webrtc, "CLOSE_S", 0.05)
-    session, _ = await setup.whip.open(OPUS + KEYS + ICE, {})
+    session, *_ = await setup.whip.open(OPUS + KEYS + ICE, {})
     peer = setup.whip._sessions[session].peer
     transport = peer.getTransceivers()[0].receiver.transport.transport
     monkeypatch.setattr(peer, "close", asyncio.Event().wait)
@@ -194,7 +197,7 @@ async def test_an_offer_that_cannot_be_answered_says_why_and_leaves_nothing(setu
 
 @pytest.mark.parametrize("offer", [OPUS + KEYS + ICE, OPUS + "a=sendonly\r\n" + KEYS + ICE])
 async def test_audio_that_names_no_direction_is_sent_both_ways(setup: Setup, offer: str) -> None:
-    _, answer = await setup.whip.open(offer, {})
+    *_, answer = await setup.whip.open(offer, {})
     assert ("a=recvonly" in answer) == ("a=sendonly" in offer)
     assert "opus/48000/2" in answer
 
@@ -204,6 +207,12 @@ def test_a_direction_is_added_only_where_there_is_none() -> None:
     wanted = "v=0\r\na=sendonly\r\nm=audio 9 X 0\r\na=mid:0\r\na=sendonly\r\nm=video 9 X 96\r\na=recvonly\r\n"
     assert with_directions(given) == wanted
     assert with_directions(wanted) == wanted
+
+
+async def test_a_call_that_cannot_be_opened_leaves_nothing_and_is_not_the_offer_s_fault(setup: Setup) -> None:
+    with pytest.raises(ValueError, match=r'^a call "taken" is running$'):
+        await setup.whip.open(OPUS + KEYS + ICE, {}, "taken")
+    assert setup.whip.sessions == 0
 
 
 async def test_one_that_never_connects_is_given_up(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,7 +234,7 @@ async def test_the_end_leaves_no_task_behind(setup: Setup) -> None:
 
 async def test_a_session_that_is_over_is_kept_by_nobody(setup: Setup) -> None:
     before = asyncio.all_tasks()
-    session, _ = await setup.whip.open(OPUS + KEYS + ICE, {})
+    session, *_ = await setup.whip.open(OPUS + KEYS + ICE, {})
     kept = weakref.ref(setup.whip._sessions[session])
     await setup.whip.close(session)
     await asyncio.sleep(0.05)
@@ -287,7 +296,7 @@ async def test_of_more_sources_than_a_call_has_nothing_is_kept() -> None:
 async def connected(setup: Setup) -> tuple[RTCPeerConnection, Any]:
     """A peer that is heard, and its transport, that sends what it is given."""
     peer, sdp = await setup.offer()
-    _, answer = await setup.whip.open(sdp, {})
+    *_, answer = await setup.whip.open(sdp, {})
     await peer.setRemoteDescription(RTCSessionDescription(answer, "answer"))
     async with asyncio.timeout(10):
         while not setup.calls[0].frames:
@@ -323,7 +332,7 @@ async def test_another_source_and_another_codec_are_heard_and_told(setup: Setup)
 
 
 async def test_what_is_played_to_a_browser_is_not_heard_from_it(setup: Setup) -> None:
-    session, _ = await setup.whip.open(OPUS + KEYS + ICE, {})
+    session, *_ = await setup.whip.open(OPUS + KEYS + ICE, {})
     sender = setup.whip._sessions[session].peer.getSenders()[0]
     assert setup.receivers[0].own_ssrc == sender._ssrc
 

@@ -75,7 +75,7 @@ class Line(Setup):
         browser = Browser(peer)
         self.browsers.append(browser)
         await peer.setLocalDescription(await peer.createOffer())
-        session, answer = await self.whip.open(peer.localDescription.sdp, {})
+        session, _, answer = await self.whip.open(peer.localDescription.sdp, {})
         await peer.setRemoteDescription(RTCSessionDescription(answer, "answer"))
         player = self.whip.player("w1")
         assert player is not None
@@ -175,7 +175,7 @@ async def test_before_and_after_the_connection_there_is_nobody_to_play_to(line: 
 
 
 async def test_a_browser_that_offers_only_to_be_heard_has_no_player(line: Line) -> None:
-    _, answer = await line.whip.open(OPUS + "a=sendonly\r\n" + KEYS + ICE_LINES, {})
+    *_, answer = await line.whip.open(OPUS + "a=sendonly\r\n" + KEYS + ICE_LINES, {})
     assert "a=recvonly" in answer
     assert line.whip.player("w1") is None
     assert line.whip.player("another") is None
