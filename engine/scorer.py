@@ -27,7 +27,7 @@ from engine.audio import Chunk
 from engine.errors import OverloadError
 from engine.explanation import Explanation
 
-PENDING_S = 1.6  # of audio, per call: a second in one go, which is what media.py makes of a pause, beside what is on its way
+PENDING_S = 2.4  # of audio, per call: in one go the two seconds that a socket keeps while the network or the loop stands still
 FILL_S = 0.010  # how long an idle worker lets a batch fill
 DELAY_WEIGHT = 0.02  # of one batch in the running mean of the waiting time
 IDLE_S = 1.0  # without a batch waiting, running or coming back

@@ -80,7 +80,7 @@ async def test_a_second_of_lost_packets_drops_nothing_more() -> None:
     assert dropped == 0
 
 
-@pytest.mark.parametrize("held", [40, 72])
+@pytest.mark.parametrize("held", [40, 72, 112])
 async def test_packets_that_the_network_held_back_are_all_scored(held: int) -> None:
     late = [packet(144 + k, 144 + k) for k in range(held)]
     dropped, scored = await screened([*talk(0, 0), late])
