@@ -17,6 +17,7 @@ import numpy as np
 from connectors import rtp
 from connectors.dtmf import parse_event
 from connectors.jitter import MAX_JUMP, MAX_LATE, Gap, JitterBuffer
+from connectors.rtcp import reports
 from engine.audio import AudioFrame, Samples
 
 COMFORT_NOISE = 13  # RFC 3389
@@ -75,6 +76,7 @@ class RtpReceiver:
         self._event_types = event_types - {payload_type} - self._others.keys()
         self._own_types = self._event_types | {payload_type, COMFORT_NOISE} | self._others.keys()
         self.on_source: Callable[[float], None] = lambda now: None  # is told when another SSRC takes the place of the first
+        self.last_report = -math.inf  # when the sender said by RTCP that it is there
         self.own_ssrc: int | None = None  # of what is played to the far end: never heard, though it be sent back
         self._pauses = 0  # of the sender, in which it sent nothing
         self._keyed = False  # a key was pressed since the last sound: it came in the place of sound
@@ -112,6 +114,11 @@ class RtpReceiver:
             self.stats.malformed += 1
             return []
         return self.receive_packet(packet, now)
+
+    def receive_report(self, datagram: bytes, now: float) -> None:
+        """RTCP: of its sender, that it is there though it may send no sound."""
+        if reports(datagram, self._ssrc):
+            self.last_report = now
 
     def flush(self) -> list[AudioFrame]:
         """What was gathered, as it stands."""
@@ -199,6 +206,11 @@ class RtpReceiver:
     def ssrc(self) -> int | None:
         """The source that is heard."""
         return self._ssrc
+
+    @property
+    def rate(self) -> int:
+        """Hz of the codec that is heard, or is the first to be."""
+        return self._decoder.rate
 
     @property
     def dtx(self) -> bool:

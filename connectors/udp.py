@@ -19,7 +19,6 @@ from connectors.latch import Latch, Source
 from connectors.media import RtpReceiver
 from connectors.packetizer import RtpPacketizer
 from connectors.playout import Player, RtpPlayer
-from connectors.rtcp import reports
 from connectors.rtp import Kind, classify
 from connectors.sieve import close_sieve, open_sieve
 from engine.audio import AudioFrame
@@ -79,7 +78,7 @@ class PortRange:
 
 
 class RtpEndpoint(asyncio.DatagramProtocol):
-    """One leg's port. `last_packet` is when RTP of the call last came, `last_report` when RTCP of its sender did."""
+    """One leg's port. `last_packet` is when RTP of the call last came: keep-alives and RTCP on its port are none."""
 
     def __init__(
         self,
@@ -101,7 +100,7 @@ class RtpEndpoint(asyncio.DatagramProtocol):
         self.unheard = 0  # of the call, while nobody had time to listen
         self.other = 0  # STUN, DTLS and what is nothing at all
         self.host, self.port = "", 0
-        self.last_packet = self.last_report = self.opened = clock()
+        self.last_packet = self.opened = clock()
         self.on_foreign: Callable[[float], None] = lambda now: None  # is told that only somebody else sends, once a silence
         self._on_frame = on_frame
         self._clock = clock
@@ -146,9 +145,9 @@ class RtpEndpoint(asyncio.DatagramProtocol):
             self._waiting.add(self)
 
     def receive_rtcp(self, data: bytes, addr: tuple[str, int]) -> None:
-        """RTCP, on whichever port: a report of the sender that is heard says that it is there, though it send no sound."""
-        if self._source is not None and addr[0] == self._source[0] and reports(data, self.receiver.ssrc):
-            self.last_report = self._clock()
+        """RTCP of the host that is heard, from whichever of its ports."""
+        if self._source is not None and addr[0] == self._source[0]:
+            self.receiver.receive_report(data, self._clock())
 
     def error_received(self, exc: Exception) -> None:
         """ICMP errors concern what we send: whoever does not listen misses the prompt."""

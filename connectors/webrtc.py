@@ -98,6 +98,7 @@ class Tap:
         async def count(data: bytes) -> None:
             if self._admits(data[4:8]):
                 self.receiver.stats.rtcp += 1
+                self.receiver.receive_report(data, time.monotonic())
                 await rtcp(data)
 
         transport._handle_rtp_data, transport._handle_rtcp_data = hear, count

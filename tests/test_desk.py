@@ -213,6 +213,40 @@ async def test_the_end_of_a_connection_ends_no_later_call_of_its_id(desk: Desk) 
     assert desk.live == 1
 
 
+async def test_a_browser_on_hold_lives_as_long_as_it_reports() -> None:
+    now = [100.0]
+    desk = Desk(Settings(), CallConfig(), Scorer(), lambda tag, at: None, clock=lambda: now[0])  # type: ignore[arg-type]
+    receiver = RtpReceiver(make_decoder(parse_codec("PCMU")), 0)
+    desk.open_media("webrtc", {}, lambda: None, lambda at: None, receiver)
+    receiver.receive_datagram(_packet(0), now[0])
+    for _ in range(10):
+        now[0] += 0.5 * Settings().rtp.timeout_s
+        receiver.receive_report(bytes.fromhex("80c9000100000007"), now[0])
+        desk._slow_tick(now[0])
+    assert desk.live == 1
+    now[0] += Settings().rtp.timeout_s + 1
+    desk._slow_tick(now[0])
+    assert desk.live == 0
+
+
+@pytest.mark.parametrize(("codec", "wideband"), [("PCMU", False), ("opus/48000/2", True)])
+async def test_a_browser_s_line_is_as_wide_as_its_codec(desk: Desk, codec: str, wideband: bool) -> None:
+    spec = parse_codec(codec)
+    call = desk.open_media("webrtc", {}, lambda: None, lambda at: None, RtpReceiver(make_decoder(spec), spec.payload_type))
+    live = desk._calls[call.call_id]
+    assert _line_of(live, live.legs["caller"]) == Line(wideband=wideband, noise_suppressed=True, dtx=False)
+
+
+async def test_a_line_is_as_wide_as_the_codec_that_its_sender_changed_to(desk: Desk) -> None:
+    await desk.open_call(CallRequest(call_id="x"))
+    leg = desk._calls["x"].legs["caller"]
+    assert leg.endpoint is not None
+    assert not _line_of(desk._calls["x"], leg).wideband
+    for number in range(3):
+        leg.endpoint.datagram_received(RtpPacket(9, number, 160 * number, 7, bytes(160)).serialize(), ("127.0.0.1", 4000))
+    assert _line_of(desk._calls["x"], leg).wideband
+
+
 async def test_what_a_line_carries_shows_as_it_is_heard() -> None:
     class Watcher:
         def watch(self, session: Any, player: Any, line: Any, language: str) -> None:

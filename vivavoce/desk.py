@@ -55,7 +55,12 @@ class Leg:
     session: Session
     endpoint: RtpEndpoint | None = None
     receiver: RtpReceiver | None = None  # the endpoint's or a connector's own: what counts the packets
-    wideband: bool = False  # the codec carries more than 4 kHz
+
+    @property
+    def there(self) -> float:
+        """When its sender was last heard, or said that it is there."""
+        packet = self.session.last_frame if self.endpoint is None else self.endpoint.last_packet
+        return packet if self.receiver is None else max(packet, self.receiver.last_report)
 
 
 @dataclass(slots=True)
@@ -120,7 +125,6 @@ class Desk:
                 leg = self._add_leg(call, name)
                 wait_s = self._settings.rtp.jitter_ms / 1000
                 decoder = make_decoder(codec)
-                leg.wideband = decoder.rate > NARROW
                 receiver = RtpReceiver(
                     decoder, codec.payload_type, wait_s=wait_s, event_types=frozenset({events}),
                     gather=self._config.chunk_samples, others=static_decoders(codec.payload_type),
@@ -379,9 +383,7 @@ class Desk:
             _fenced(partial(self._tick_call, call), now)
 
     def _tick_call(self, call: LiveCall, now: float) -> None:
-        ends = [(leg.session, leg.endpoint) for leg in call.legs.values()]
-        there = [s.last_frame if e is None else max(e.last_packet, e.last_report) for s, e in ends]
-        if call.player is None and now - max(there) > self._settings.rtp.timeout_s:
+        if call.player is None and now - max(leg.there for leg in call.legs.values()) > self._settings.rtp.timeout_s:
             self.end(call, "rtp-timeout")
             return
         for leg in call.legs.values():
@@ -430,8 +432,9 @@ def _fenced(step: Callable[[float], None], now: float) -> None:
 def _line_of(call: LiveCall, leg: Leg) -> Line:
     """What the leg's line carries, as far as its codec tells and what has come of it until now."""
     browser = call.source == "webrtc"
-    dtx = leg.receiver is not None and leg.receiver.dtx
-    return Line(wideband=leg.wideband or browser, noise_suppressed=browser, dtx=dtx)
+    if leg.receiver is None:
+        return Line(wideband=browser, noise_suppressed=browser, dtx=False)
+    return Line(wideband=leg.receiver.rate > NARROW, noise_suppressed=browser, dtx=leg.receiver.dtx)
 
 
 class MediaCall:

@@ -278,6 +278,9 @@ async def test_what_comes_is_counted_and_goes_on_to_aiortc() -> None:
     assert [frame.lost for frame in frames] == [False, False, True, False]
     assert len(transport.passed) == 7
     assert tap.add(None) == (False, None)
+    assert tap.receiver.last_report < 0, "another source's"
+    await transport._handle_rtcp_data(b"\x80\xc9\0\x01\0\0\0\x07")
+    assert tap.receiver.last_report == pytest.approx(time.monotonic(), abs=5)
 
 
 async def test_of_more_sources_than_a_call_has_nothing_is_kept() -> None:
