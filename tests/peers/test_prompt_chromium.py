@@ -57,7 +57,7 @@ async def browser_on_the_line() -> AsyncIterator[tuple[Page, Player]]:
     app.add_routes([web.get("/", blank)])
     async with TestServer(app) as server, chromium() as browser:
         page = await browser.open(str(server.make_url("/")))
-        _, answer = await setup.whip.open(await page.eval(OFFER), {})
+        *_, answer = await setup.whip.open(await page.eval(OFFER), {})
         await page.eval(f"peer.setRemoteDescription({json.dumps({'type': 'answer', 'sdp': answer})})")
         async with asyncio.timeout(20):
             while not setup.calls[0].frames:
