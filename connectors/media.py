@@ -77,6 +77,9 @@ class RtpReceiver:
         self._own_types = self._event_types | {payload_type, COMFORT_NOISE} | self._others.keys()
         self.on_source: Callable[[float], None] = lambda now: None  # is told when another SSRC takes the place of the first
         self.last_report = -math.inf  # when the sender said by RTCP that it is there
+        self.listening = True  # whether anybody has time; asked by connectors that have no port of their own
+        self.unheard = 0  # packets that came meanwhile
+        self._unheard_before = 0
         self.own_ssrc: int | None = None  # of what is played to the far end: never heard, though it be sent back
         self._pauses = 0  # of the sender, in which it sent nothing
         self._keyed = False  # a key was pressed since the last sound: it came in the place of sound
@@ -127,6 +130,17 @@ class RtpReceiver:
         samples = self._decoder.decode(bytes(self._gathered))
         self._gathered.clear()
         return [self._frame(samples)]
+
+    def listen(self, listening: bool) -> None:
+        """Whether what comes is to be looked into, or only `pass_by`."""
+        if listening and not self.listening:
+            self.skip(self.unheard - self._unheard_before)
+        self.listening, self._unheard_before = listening, self.unheard
+
+    def pass_by(self, now: float) -> None:
+        """A packet that nobody has time for. Its sender is there."""
+        self.unheard += 1
+        self.last_report = now
 
     def skip(self, packets: int) -> None:
         """So many were not looked into: go on with the next, whatever its number."""

@@ -104,6 +104,9 @@ class Tap:
         transport._handle_rtp_data, transport._handle_rtcp_data = hear, count
 
     def receive(self, datagram: bytes, now: float) -> None:
+        if not self.receiver.listening:
+            self.receiver.pass_by(now)
+            return
         for frame in self.receiver.receive_datagram(datagram, now):
             self._on_frame(frame, now)
 

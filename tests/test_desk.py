@@ -193,7 +193,7 @@ async def test_of_a_browser_s_call_packets_are_counted_and_another_source_is_tol
     assert shown is not None
     assert shown["media"]["caller"] == {
         "received": 2, "lost": 0, "late": 0, "duplicate": 0, "reordered": 0, "malformed": 0, "foreign": 2, "rtcp": 0,
-        "digits": 0, "overload_dropped": 0,
+        "unheard": 0, "digits": 0, "overload_dropped": 0,
     }  # fmt: skip
     assert "source-changed" in shown["legs"]["caller"].reasons
     leg = desk._calls[call.call_id].legs["caller"]
@@ -227,6 +227,20 @@ async def test_a_browser_on_hold_lives_as_long_as_it_reports() -> None:
     now[0] += Settings().rtp.timeout_s + 1
     desk._slow_tick(now[0])
     assert desk.live == 0
+
+
+async def test_a_browser_that_is_left_unheard_is_not_decoded_either(desk: Desk) -> None:
+    receiver = RtpReceiver(make_decoder(parse_codec("PCMU")), 0)
+    call = desk.open_media("webrtc", {}, lambda: None, lambda at: None, receiver)
+    session = desk._calls[call.call_id].legs["caller"].session
+    session.leave(1.0)
+    assert not receiver.listening
+    receiver.pass_by(1.0)
+    session.hear(2.0)
+    assert receiver.listening
+    found = desk.call(call.call_id)
+    assert found is not None
+    assert found["media"]["caller"]["unheard"] == 1
 
 
 @pytest.mark.parametrize(("codec", "wideband"), [("PCMU", False), ("opus/48000/2", True)])

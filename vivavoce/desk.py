@@ -178,6 +178,7 @@ class Desk:
             leg = self._add_leg(call, "caller")
             if receiver is not None:
                 leg.receiver, receiver.on_source = receiver, leg.session.on_source
+                leg.session.on_heard = receiver.listen
         self._polls[call.call_id], call.hang_up = poll, hang_up
         self._begin(call)
         return MediaCall(self, call, leg.session)
@@ -458,7 +459,7 @@ def _media(leg: Leg) -> Json:
         counts |= {
             "received": stats.received, "lost": jitter.lost, "late": jitter.late, "duplicate": jitter.duplicate,
             "reordered": jitter.reordered, "malformed": stats.malformed, "foreign": stats.foreign,
-            "rtcp": stats.rtcp, "digits": len(stats.digits),
+            "rtcp": stats.rtcp, "unheard": leg.receiver.unheard, "digits": len(stats.digits),
         }  # fmt: skip
     if leg.endpoint is not None:
         counts["foreign"] += leg.endpoint.foreign

@@ -283,6 +283,23 @@ async def test_what_comes_is_counted_and_goes_on_to_aiortc() -> None:
     assert tap.receiver.last_report == pytest.approx(time.monotonic(), abs=5)
 
 
+async def test_what_nobody_has_time_for_is_counted_and_not_decoded() -> None:
+    frames: list[AudioFrame] = []
+    transport, tap = Transport(), Tap({0: PCMU}, 0.06, lambda frame, now: frames.append(frame))
+    tap.attach(transport)
+    await transport._handle_rtp_data(packet(0), 0)
+    tap.receiver.listen(False)
+    for number in range(1, 11):
+        await transport._handle_rtp_data(packet(number), 0)
+    assert (len(frames), tap.receiver.unheard, tap.receiver.stats.received) == (1, 10, 1)
+    assert tap.receiver.last_report == pytest.approx(time.monotonic(), abs=5), "the sender is there"
+    tap.receiver.listen(True)
+    tap.receiver.listen(True)
+    await transport._handle_rtp_data(packet(11), 0)
+    assert [(frame.timestamp, frame.lost) for frame in frames] == [(0, False), (11 * 160, False)]
+    assert len(transport.passed) == 12, "aiortc goes on counting for its reports"
+
+
 async def test_of_more_sources_than_a_call_has_nothing_is_kept() -> None:
     floods: list[int] = []
     transport = Transport()
