@@ -15,7 +15,7 @@ from connectors.rtp import RtpPacket
 MAPPED = "::ffff:"  # before an IPv4 address, as a socket of both families has it (RFC 4291 section 2.5.5.2)
 ROW = 4  # packets in a row that make another sender credible
 SETTLED = 25  # packets of one sender, from which on it is the call's
-STRAY_QUIET_S = 0.1  # without a packet of one that is not settled, before another takes its place
+STRAY_QUIET_S = 0.25  # without a packet of one that is not settled, before another takes its place
 REBOUND_QUIET_S = 0.5  # the same of one that is: both addresses sending is no NAT that binds anew
 
 Address = tuple[str, int]

@@ -187,8 +187,8 @@ class RtpReceiver:
             self.stats.received += 1
         else:
             self.stats.foreign += 1  # it goes on all the same: its number is one of the stream's
+        before = self.flush() + self.poll(now)  # what has waited for long enough came before this pause, if it is one
         self._last_packet = now
-        before = self.flush()
         if number == jitter.next and not jitter.held:
             jitter.next = (number + 1) & 0xFFFF
             return before + self._frames_of(packet)

@@ -108,6 +108,15 @@ def test_a_jump_of_the_timestamp_is_believed_as_far_as_the_clock_goes(kind: int)
         assert stream.position_s == pytest.approx(0.04 + counted_s + (0.02 if kind == 0 else 0))
 
 
+def test_what_waited_behind_a_hole_when_the_pause_began_came_before_it() -> None:
+    """Though nobody polled meanwhile, as in a capture."""
+    stream = receiver()
+    feed(stream, [0, 2])
+    frames = stream.receive_packet(packet(200)._replace(sequence=3), 4.0)
+    assert stream.position_s == pytest.approx(4.02)
+    assert [frame.lost for frame in frames] == [True, False, False, False], "one lost, one that waited, the pause, one more"
+
+
 def test_keys_pressed_for_long_are_time_that_went_by() -> None:
     stream = receiver()
     feed(stream, [0])
