@@ -37,6 +37,12 @@ class ChannelConfig:
     gain_high_db: float = 4.0
 
 
+OTHER_LINES = ChannelConfig(  # what another microphone, room and network would have made of a recording
+    clean=0.0, noise=0.5, room=0.25, band=0.5, equalizer=0.8, g711=0.7, loss=0.2, clipping=0.1, gain_low_db=-24.0,
+    gain_high_db=0.0,
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Channel:
     """One drawn telephone line. Defaults change nothing."""

@@ -27,26 +27,43 @@ def attach(path: Path, real: Floats, fake: Floats, clusters: Floats, scale: floa
     width = _width(model, path)
     if width != len(real):
         raise ValueError(f"{path} gives embeddings of {width} numbers, the means have {len(real)}")
-    detach(model, PREFIX, "explanation")
+    take_out(model, PREFIX, "explanation")
     for name, value in _constants(real, fake, clusters, scale, boundary).items():
         array = np.asarray(value, np.int64 if "/at" in name else np.float32)
         model.graph.initializer.append(numpy_helper.from_array(array, name))
     model.graph.node.extend(_nodes())
     model.graph.output.append(helper.make_tensor_value_info("explanation", TensorProto.FLOAT, ["calls", 3]))
-    onnx.checker.check_model(model)
-    onnx.save(model, str(path))
+    finish(model, path)
 
 
-def detach(model: Any, prefix: str, output: str) -> None:
-    """Take out what was attached: all whose name begins with `prefix`, and that output."""
+def take_out(model: Any, prefix: str, *outputs_of: str) -> None:
+    """Take out what was attached: all whose name begins with `prefix`, and those outputs."""
     graph = model.graph
     for part in (graph.node, graph.initializer, graph.value_info):
         kept = [item for item in part if not item.name.startswith(prefix)]
         del part[:]
         part.extend(kept)
-    outputs = [kept for kept in graph.output if kept.name != output]
+    outputs = [kept for kept in graph.output if kept.name not in outputs_of]
     del graph.output[:]
     graph.output.extend(outputs)
+
+
+def finish(model: Any, path: Path) -> None:
+    """Write the graph, every node behind what it takes, whichever was attached first. ValueError where none could be first."""
+    graph = model.graph
+    ready = {i.name for i in graph.initializer} | {i.name for i in graph.input} | {""}
+    waiting, ordered = list(graph.node), []
+    while waiting:
+        able = [node for node in waiting if ready.issuperset(node.input)]
+        if not able:
+            raise ValueError(f"{path}: the graph's nodes wait for one another")
+        ordered += able
+        ready.update(name for node in able for name in node.output)
+        waiting = [node for node in waiting if not ready.issuperset(node.output)]
+    del graph.node[:]
+    graph.node.extend(ordered)
+    onnx.checker.check_model(model)
+    onnx.save(model, str(path))
 
 
 def _width(model: Any, path: Path) -> int:

@@ -32,7 +32,7 @@ from models.runtime import OnnxModel, load_info, load_model, save_info
 from models.selection import conditions_with
 
 Samples = NDArray[np.int16]
-FLOAT_PARTS = ("head/", "explain/", "voice/")  # names of nodes with these in them are left as they are
+FLOAT_PARTS = ("head/", "explain/", "voice/", "moments/")  # names of nodes with these in them are left as they are
 PERCENTILE = 99.999  # of an activation's values that lie inside its range; chosen on dev against 99.99 and the extremes
 TOLERANCE = 0.1  # rms difference of scores that is still the same model, in standard deviations of the fp32 scores
 CUT_TOLERANCE = 0.05  # greatest difference between two ways of cutting a call into chunks, in the same measure

@@ -24,7 +24,7 @@ from models.store import AudioStore, Entry
 Samples = NDArray[np.int16]
 ScoreFrames = Callable[[Samples], NDArray[np.float32]]  # int16 [B, n] -> views [B, n / 320, 2]
 MIXES = tuple((share, 1 - share) for share in (0.2, 0.35, 0.5, 0.65, 0.8))  # weights of the two views to choose from
-WIDEBAND, TELEPHONE, NOISY = "wideband", "g711", "g711+15dB"
+WIDEBAND, TELEPHONE, NOISY, DRAWN = "wideband", "g711", "g711+15dB", "drawn"
 
 
 def conditions_with(noises: Sequence[Samples], wanted: Sequence[str] = (WIDEBAND, TELEPHONE, NOISY)) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from models.explain_graph import detach
+from models.explain_graph import finish, take_out
 
 Floats = NDArray[np.float32]
 PREFIX = "voice/"  # of every name that is added, so that a graph can be fitted anew (and left out of quantization)
@@ -36,14 +36,13 @@ def attach(path: Path, layers: Layers) -> None:
     ValueError when its frames cannot be found.
     """
     model = onnx.load(str(path))
-    detach(model, PREFIX, "voice")
+    take_out(model, PREFIX, "voice")
     frames = frames_of(model, path)
     for name, value in [*layers._asdict().items(), ("frames", np.array([-1], np.int64))]:
         model.graph.initializer.append(numpy_helper.from_array(value, PREFIX + name))
     model.graph.node.extend(_nodes(frames))
     model.graph.output.append(helper.make_tensor_value_info("voice", TensorProto.FLOAT, ["calls"]))
-    onnx.checker.check_model(model)
-    onnx.save(model, str(path))
+    finish(model, path)
 
 
 def frames_of(model: Any, path: Path) -> str:

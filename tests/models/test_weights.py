@@ -30,7 +30,7 @@ WEIGHTS = "models/weights/vivavoce-1.onnx"
 INT8 = "models/weights/vivavoce-1-int8.onnx"
 ANSWERS = "models/weights/answers-1.onnx"
 COLUMNS = ("path", "split", "label", "generator", "generator_family", "speaker", "repo", "duration_s")
-NARROW = "width = 32\nbands = 24\nblocks = 1\nheads = 2\nhistory = 16\nhidden = 8\n"
+NARROW = "width = 32\nblocks = 1\nheads = 2\nhistory = 16\nhidden = 8\n"
 
 
 pytestmark = pytest.mark.timeout(600)  # half a minute on a quiet core, and cores are not always
