@@ -43,9 +43,12 @@ Step = tuple[Any, ...]  # operation, inputs, output and, where there are any, at
 def attach(path: Path, kernel: Kernel) -> None:
     """Add what the kernel says to the scores of the graph in PATH; what an earlier fit added is replaced.
 
-    ValueError when the graph does not say whether somebody speaks, or its bands cannot be found.
+    ValueError when the graph does not say whether somebody speaks, has other bands, or they cannot be found.
     """
     model = onnx.load(str(path))
+    held = next((i.type.tensor_type.shape.dim[-1].dim_value for i in model.graph.input if i.name == "front"), moments.BANDS)
+    if held != moments.BANDS:
+        raise ValueError(f"{path} hears {held} bands; moments are of {moments.BANDS}")
     detach(model)
     logit = "voice/logit"
     if not any(logit in node.output for node in model.graph.node):

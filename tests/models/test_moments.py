@@ -157,6 +157,14 @@ def test_rows_need_a_voice_to_be_weighed_by(tmp_path: Path) -> None:
         attach(path, a_kernel())
 
 
+def test_other_bands_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    export(StreamingConformer(ModelConfig(width=WIDTH, blocks=1, hidden=32, bands=24)), path)
+    attach_voice(path, LAYERS)
+    with pytest.raises(ValueError, match=r"m\.onnx hears 24 bands; moments are of 120"):
+        attach(path, a_kernel())
+
+
 def walk(rng: np.random.Generator, rows: int, keeps: float, across: float) -> np.ndarray:
     """Rows of a first-order process: each keeps `keeps` of the one before, bands share `across` of their variance."""
     noise = np.sqrt(1 - across) * rng.standard_normal((rows, moments.BANDS)) + np.sqrt(across) * rng.standard_normal((rows, 1))

@@ -61,6 +61,9 @@ def write_workplace(folder: Path) -> Path:
         text, rows = re.subn(r"\[batch\]\n", "[batch]\nrows = 8\ncrop_s = 1.6\n", text)
         text, channels = re.subn(r"\[16, 16\]", "[4, 4]", text)
         assert (wide, rows, channels) == (1, 1, 1)
+        if name == "telephone":
+            text, moments = re.subn(r"(teach = 0\.5\n)", r"\1moments = [1.0, 0.5]\n", text)
+            assert moments == 1
         if name == "student":  # a rate of next to nothing leaves it where it began, and so shows where that was
             text, rate = re.subn(r"learning_rate = 3e-3", "learning_rate = 1e-9", text)
             assert rate == 1
