@@ -1,7 +1,9 @@
 """From raw scores to calibrated log-likelihood ratios and the thresholds a call is tagged by. Fitted on dev.
 
 Trials look like calls: whole clips, their first 1, 2 and 4 s, and clips of one speaker or one generator joined to 10
-and 30 s, each under wideband, G.711 and noisy G.711. Scores come from the model that ships, chunk by chunk.
+and 30 s, each under wideband, G.711 and noisy G.711 and, before G.711, through what mobile and other networks speak:
+whom a codec makes look synthetic counts too where it is settled at which score one person in a hundred is accused.
+Scores come from the model that ships, chunk by chunk.
 """
 
 from __future__ import annotations
@@ -22,12 +24,14 @@ from models.channel import Channel, apply
 from models.metrics import Trial
 from models.runtime import StreamingModel
 from models.selection import NOISY, TELEPHONE, WIDEBAND, conditions_with
+from models.transcode import NETWORKS, transcode
 
 Samples = NDArray[np.int16]
 FORGET_S = 20.0  # speech seconds after which an old chunk counts 1/e in the running mean
 VAD_FRAME = 160  # samples, 20 ms
 SPREAD, WARM_S = 1.0, 2.0  # of the level: chosen on dev (EXPERIMENTS.md), small enough that one odd chunk decides nothing
 CONDITIONS = (WIDEBAND, TELEPHONE, NOISY)
+LINES = (*CONDITIONS, *NETWORKS)  # over which a call may come
 GROWTHS, CAPS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8), (4.0, 8.0, 15.0, 30.0)
 
 
@@ -103,6 +107,8 @@ def under(condition: str, samples: Samples, index: int, noises: Sequence[Samples
     """`samples` through the line of that name (`conditions_with` says which can be had); the noise depends on `index` only."""
     if condition == WIDEBAND:
         return samples
+    if condition in NETWORKS:
+        samples = transcode(samples, NETWORKS[condition])
     noise = index % len(noises) if condition == NOISY else -1
     return apply(samples, Channel(law="mu", noise=noise, noise_at=(index * 0.37) % 1, snr_db=15.0), noises, ())
 

@@ -1,9 +1,9 @@
 """Fits what a voice's moments say of it on train's speech, by the very graph that serves, and writes it into that graph.
 
-Clips are heard over a telephone line as it is, with noise, and over a line drawn by lot, whose microphone, room, level and
-noise are others than the recording's; coded clips over such a line only, copies over the first and such a line. All of
-them to their ends and, where they are longer, for their first seconds too: a call is judged while it is short. A few
-minutes on one core. Scores are to be calibrated after it.
+Clips are heard over a telephone line as it is, with noise, through the codecs of other networks, and over a line drawn by
+lot, whose microphone, room, level and noise are others than the recording's: people must be told the same over all of
+them. Copies are heard over three. All to their ends and, where they are longer, for their first seconds too: a call is
+judged while it is short. A quarter of an hour on one core. Scores are to be calibrated after it.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ from models.dataset import read_noises
 from models.moments import FEATURES, ONE, SUMS, Kernel, Voices, fit
 from models.moments_graph import STATE, attach
 from models.runtime import OnnxModel, draft_of, load_info, load_model, save_info
-from models.selection import DRAWN, NOISY, TELEPHONE
+from models.selection import DRAWN, NOISY, TELEPHONE, conditions_with
 from models.store import AudioStore, Entry
+from models.transcode import NETWORKS
 
 Samples = NDArray[np.int16]
 COPIES = 3000  # at most, by lot
@@ -40,7 +41,7 @@ NOTHING = Kernel(np.ones(SUMS), np.zeros((1, FEATURES)), np.zeros(1), np.zeros((
 def fit_weights(
     weights: Path, store: AudioStore, noise: Path, shares: tuple[float, float], seed: int = 0
 ) -> dict[str, Any]:
-    """Fit on a store of clips, copies and coded clips; write into WEIGHTS (.onnx) and its .json. Returns what was done.
+    """Fit on a store of clips and copies; write into WEIGHTS (.onnx) and its .json. Returns what was done.
 
     `noise`: the corpus's folder of noises and rooms; `shares`: of what strangers and of what copies teach. ValueError
     where the store has too little to learn from.
@@ -64,17 +65,17 @@ def fit_weights(
 
 
 def chosen(store: AudioStore, seed: int) -> list[Entry]:
-    """All clips, clean and coded, and COPIES of the copies."""
-    copies = [entry for entry in store.entries if entry.copy and not entry.coding]
+    """All clips and COPIES of the copies, as they were before any codec."""
+    entries = [entry for entry in store.entries if not entry.coding]
+    copies = [entry for entry in entries if entry.copy]
     drawn = np.random.default_rng(seed).permutation(len(copies))[:COPIES]
-    return [entry for entry in store.entries if not entry.copy] + [copies[i] for i in drawn]
+    return [entry for entry in entries if not entry.copy] + [copies[i] for i in drawn]
 
 
-def lines_of(entry: Entry, noisy: bool) -> tuple[str, ...]:
+def lines_of(entry: Entry) -> tuple[str, ...]:
     """Over which lines an entry is heard."""
-    if entry.coding:
-        return (DRAWN,)
-    return (TELEPHONE, DRAWN) if entry.copy or not noisy else (TELEPHONE, NOISY, DRAWN)
+    networks = tuple(NETWORKS)
+    return (TELEPHONE, DRAWN, networks[0]) if entry.copy else (TELEPHONE, NOISY, DRAWN, *networks)
 
 
 def gathered(
@@ -82,9 +83,9 @@ def gathered(
 ) -> Voices:
     """The sums of what is `chosen`. ValueError where no voice is heard in any of it."""
     entries = enumerate(chosen(store, seed))
-    jobs = [(entry, line, index) for index, entry in entries for line in lines_of(entry, bool(noises))]
+    jobs = [(entry, line, index) for index, entry in entries for line in conditions_with(noises, lines_of(entry))]
     jobs.sort(key=lambda job: job[0].length)
-    sums, of = [], []
+    sums, of, early = [], [], []
 
     def over(entry: Entry, line: str, index: int) -> Samples:
         samples = np.array(store.samples(entry)[: round(LONGEST_S * RATE)])
@@ -97,10 +98,11 @@ def gathered(
         model = listening(weights, Path(folder))
         for start in range(0, len(jobs), ROWS):
             group = jobs[start : start + ROWS]
-            for row, found in heard(model, [over(*job) for job in group]):
+            for row, short, found in heard(model, [over(*job) for job in group]):
                 if found[ONE] >= LEAST_ROWS:
                     sums.append(found.astype(np.float64))
                     of.append(group[row][0])
+                    early.append(short)
             bar.update(len(group))
     if not sums:
         raise ValueError(f"{store} holds no piece of speech in which {weights} hears a voice")
@@ -110,6 +112,7 @@ def gathered(
         np.array([e.copy for e in of]),
         np.array([e.source for e in of]),
         np.array([e.repo for e in of]),
+        np.array(early),
     )
 
 
@@ -122,8 +125,8 @@ def listening(weights: Path, folder: Path) -> OnnxModel:
     return load_model(draft)
 
 
-def heard(model: OnnxModel, audio: Sequence[Samples]) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """(which recording, its sums [SUMS]) of several, at their ends and where they are longer at EARLY_S too."""
+def heard(model: OnnxModel, audio: Sequence[Samples]) -> Iterator[tuple[int, bool, NDArray[np.float32]]]:
+    """(which recording, whether early, its sums [SUMS]) of several, at their ends and where they are longer at EARLY_S too."""
     chunk, at = model.chunk_samples, model.state_names.index(STATE)
     counts = [len(samples) // chunk for samples in audio]
     early = round(EARLY_S * model.rate / chunk)
@@ -135,4 +138,4 @@ def heard(model: OnnxModel, audio: Sequence[Samples]) -> Iterator[tuple[int, NDA
         _, state = model.step(np.ascontiguousarray(block[:, index * chunk : (index + 1) * chunk]), state)
         for row, count in enumerate(counts):
             if index + 1 == count or (index + 1 == early and (count - early) * chunk >= model.rate):
-                yield row, state[at][row].copy()
+                yield row, index + 1 < count, state[at][row].copy()

@@ -207,7 +207,9 @@ def calibrate_weights(places: Places, dev: AudioStore, provenance: dict[str, Any
     """Fit calibration and thresholds of the weights on dev and write them beside them. Returns dev's figures."""
     held_out, _ = read_noises(places.corpus / "noise", hold_out=True)
     trials = (answers_of if purpose == "answers" else trials_of)(dev, read_corpus(places.corpus, ["dev"]))
-    scored = calibrate.screen(load_model(places.weights), trials, held_out)
+    # An answer is held against the same caller's speech over the same line.
+    lines = calibrate.CONDITIONS if purpose == "answers" else calibrate.LINES
+    scored = calibrate.screen(load_model(places.weights), trials, held_out, lines)
     calibration = calibrate.fit(scored)
     thresholds = calibrate.choose_thresholds(scored, calibration)
     found = report.figures(scored, calibration, thresholds)

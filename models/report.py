@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from models import metrics
-from models.calibrate import CONDITIONS, Scored, Thresholds
+from models.calibrate import LINES, Scored, Thresholds
 from models.calibration import Calibration
 from models.metrics import Trial
 from models.selection import TELEPHONE
@@ -28,7 +28,7 @@ def split_classes(rows: Iterable[Trial]) -> tuple[list[float], list[float]]:
 def figures(scored: Sequence[Scored], calibration: Calibration, thresholds: Thresholds) -> dict[str, Any]:
     """Everything a card needs, JSON-ready; rates 0-1."""
     cells: list[dict[str, Any]] = []
-    for condition in CONDITIONS:
+    for condition in LINES:
         for span in SPANS:
             rows = trials(scored, calibration, condition, span)
             bona, fake = split_classes(rows)

@@ -20,6 +20,7 @@ from models.corpus import RATE, Clip
 from models.dataset import FRAME, speech_frames
 from models.metrics import Trial
 from models.store import AudioStore, Entry
+from models.transcode import NETWORKS, available
 
 Samples = NDArray[np.int16]
 ScoreFrames = Callable[[Samples], NDArray[np.float32]]  # int16 [B, n] -> views [B, n / 320, 2]
@@ -28,8 +29,10 @@ WIDEBAND, TELEPHONE, NOISY, DRAWN = "wideband", "g711", "g711+15dB", "drawn"
 
 
 def conditions_with(noises: Sequence[Samples], wanted: Sequence[str] = (WIDEBAND, TELEPHONE, NOISY)) -> tuple[str, ...]:
-    """Those of the conditions that can be had: without recordings of noise there are no noisy lines."""
-    return tuple(condition for condition in wanted if condition != NOISY or len(noises))
+    """Those of the conditions that can be had: no noisy line without recordings of noise, no network without its codec."""
+    silent = () if len(noises) else (NOISY,)
+    missing = [name for name, coding in NETWORKS.items() if coding not in available()]
+    return tuple(condition for condition in wanted if condition not in (*silent, *missing))
 
 
 @dataclass(frozen=True)

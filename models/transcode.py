@@ -43,6 +43,11 @@ CODINGS: tuple[Coding, ...] = (
     Coding("libmp3lame", 24000, 16000),
     Coding("libmp3lame", 48000, 16000),
 )
+NETWORKS: dict[str, Coding] = {  # what a call may have come through before it reaches a G.711 trunk
+    "g711+amr7.95": Coding("libopencore_amrnb", 7950),
+    "g711+amr5.9": Coding("libopencore_amrnb", 5900),
+    "g711+opus8": Coding("libopus", 8000, 8000),
+}
 SAMPLE_FORMATS = {"libmp3lame": "s16p"}
 DECODERS = {"libmp3lame": "mp3", "libopencore_amrnb": "libopencore_amrnb"}
 

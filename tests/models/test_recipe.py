@@ -15,7 +15,7 @@ import torch
 pytest.importorskip("pyworld", reason="copy-synthesis needs the extra 'train'")
 
 from models import explain, recipe, report
-from models.calibrate import Recording, Scored, Thresholds
+from models.calibrate import Thresholds
 from models.calibration import Calibration
 from models.copies import CopyPlan
 from models.corpus import Clip
@@ -25,6 +25,7 @@ from models.runtime import DEFAULT_WEIGHTS, load_model
 from models.selection import Dev
 from models.store import AudioStore
 from models.train import TrainConfig, changed, load_config
+from tests.models.test_calibrate import scored
 from tests.models.test_copies import voice
 from tests.models.test_corpus import write_wav
 from tests.models.test_training import TINY
@@ -198,11 +199,6 @@ def test_provenance_has_the_licence_that_the_recipe_names(tmp_path: Path) -> Non
 
 def test_a_licence_may_be_named_when_a_run_is_taken_up_again() -> None:
     assert not changed(asdict(TrainConfig()), asdict(TrainConfig(licence="Apache-2.0")))
-
-
-def scored(person: bool, llr: float, condition: str = "g711", repo: str = "o/a") -> Scored:
-    recording = Recording(np.zeros(0, np.int16), person, "clip", repo, "tts", "g", seen=not person)
-    return Scored(recording, condition, llr, 4.0)
 
 
 def test_figures_count_people_accused_and_fakes_caught() -> None:
