@@ -82,7 +82,8 @@ def test_one_file_gives_the_same_scores_at_the_same_moments_for_any_chunk(model:
     (short, chunk), (long, multiple) = sorted([(model, 1280), (other, chunk_ms * 8)], key=lambda pair: pair[1])
     want, got = scores_of(short, audio, chunk), scores_of(long, audio, multiple)
     assert got.shape[1] == audio.shape[1] // multiple
-    assert np.abs(got - want[:, multiple // chunk - 1 :: multiple // chunk]).max() <= 1e-5
+    # Variances are means of squares less squared means, in single precision; scores are about 2 apart.
+    assert np.abs(got - want[:, multiple // chunk - 1 :: multiple // chunk]).max() <= 5e-4
 
 
 def test_the_state_of_a_call_is_the_same_size_for_any_chunk(model: OnnxModel) -> None:
