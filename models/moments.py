@@ -1,9 +1,10 @@
 """How a voice moves: second moments of the bands and of their cepstra over a call, and what they say of who is speaking.
 
 A few hundred numbers a call, with the voice's probability as the weight of each row: how bands vary, how they hang together
-from one row to the next and the rows after, how cepstra vary and how fast, and which bands rise together. What is learned
-of them is a smooth function of them all (kernel ridge regression on landmarks, a closed form): so few hours of people teach
-that better than a deep network, which learns recording worlds by heart (EXPERIMENTS.md, 2026-11-23).
+from one row to the next and the rows after, how cepstra vary and how fast, which bands rise together, and what shape its
+waves have (waveform.py). What is learned of them is a smooth function of them all (kernel ridge regression on landmarks, a
+closed form): so few hours of people teach that better than a deep network, which learns recording worlds by heart
+(EXPERIMENTS.md, 2026-11-23).
 
 The graph keeps the sums (moments_graph.py); here is their layout, what is made of them, and the fit.
 """
@@ -15,6 +16,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from models.waveform import NUMBERS
 
 Floats = NDArray[np.float64]
 
@@ -30,7 +33,8 @@ NATS = 3.0  # the front end's bands are thirds of a nat
 PRIOR_ROWS = 10.0  # how many rows of the average voice a call starts with
 FLOOR = 0.01  # nats squared, added to every variance: finer is rounding
 LEAST = 1e-4  # what rounding makes of a variance is raised to this
-FEATURES = 5 * COARSE + 2 * CEPSTRA + WIDE * (WIDE - 1) // 2
+MOVING = 5 * COARSE + 2 * CEPSTRA  # features before what wide bands have in common
+FEATURES = MOVING + WIDE * (WIDE - 1) // 2 + 2 * NUMBERS
 _UPPER = np.triu_indices(WIDE, 1)
 
 
@@ -43,10 +47,11 @@ class Layout(NamedTuple):
     lag2: slice = slice(3 * COLUMNS, 3 * COLUMNS + COARSE)
     lag4: slice = slice(3 * COLUMNS + COARSE, 3 * COLUMNS + 2 * COARSE)
     cross: slice = slice(3 * COLUMNS + 2 * COARSE, 3 * COLUMNS + 2 * COARSE + WIDE * WIDE)
+    waves: slice = slice(3 * COLUMNS + 2 * COARSE + WIDE * WIDE, 3 * COLUMNS + 2 * COARSE + WIDE * WIDE + 2 * NUMBERS)
 
 
 AT = Layout()
-SUMS = AT.cross.stop
+SUMS = AT.waves.stop
 CEPSTRA_AT, WIDE_AT = slice(ONE + 1, ONE + 1 + CEPSTRA), slice(COLUMNS - WIDE, COLUMNS)  # in a row
 
 
@@ -65,7 +70,8 @@ def describe(sums: Floats, prior: Floats) -> Floats:
     """How voices move: sums [N, SUMS] -> [N, FEATURES]. `prior`: the sums of one row of the average voice.
 
     Half the logarithms of variances (of the bands' first and second difference, of cepstra and of their difference), then
-    correlations of bands from row to row, then between wide bands.
+    correlations of bands from row to row, then between wide bands; then the means of the waves' shapes, and their
+    deviations.
     """
     heard = sums[:, ONE : ONE + 1]
     mean = (sums + prior * PRIOR_ROWS) / (heard + PRIOR_ROWS)
@@ -82,7 +88,9 @@ def describe(sums: Floats, prior: Floats) -> Floats:
     wide = centre[:, WIDE_AT]
     deviation = np.sqrt(np.maximum(own[:, WIDE_AT] - wide**2, LEAST) + FLOOR)
     cross = mean[:, AT.cross].reshape(-1, WIDE, WIDE)[:, i, j] - wide[:, i] * wide[:, j]
-    return np.concatenate([spread, along, cross / (deviation[:, i] * deviation[:, j])], axis=1)
+    shape, squared = np.split(mean[:, AT.waves], 2, axis=1)
+    varied = np.sqrt(np.maximum(squared - shape**2, LEAST))
+    return np.concatenate([spread, along, cross / (deviation[:, i] * deviation[:, j]), shape, varied], axis=1)
 
 
 @dataclass(frozen=True)
@@ -104,7 +112,7 @@ class Kernel:
     def flops(self, samples: int) -> float:
         """Of the matrix products that so many samples of one call cost the graph."""
         rows = samples // HOP
-        products = rows * (BANDS * COLUMNS + WIDE * WIDE + 3 * COLUMNS + 2 * COARSE)
+        products = rows * (BANDS * COLUMNS + WIDE * WIDE + 3 * COLUMNS + 2 * COARSE) + 25 * samples  # the last: of waves
         description = FEATURES + WIDE * WIDE - WIDE * (WIDE - 1) // 2
         return 2.0 * (products + len(self.turn) * (description + len(self.landmarks)) + len(self.landmarks))
 

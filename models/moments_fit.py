@@ -2,7 +2,7 @@
 
 Clips are heard over a telephone line as it is, with noise, through the codecs of other networks, and over a line drawn by
 lot, whose microphone, room, level and noise are others than the recording's: people must be told the same over all of
-them. Copies are heard over three. All to their ends and, where they are longer, for their first seconds too: a call is
+them. Copies are heard over four. All to their ends and, where they are longer, for their first seconds too: a call is
 judged while it is short. A quarter of an hour on one core. Scores are to be calibrated after it.
 """
 
@@ -75,7 +75,7 @@ def chosen(store: AudioStore, seed: int) -> list[Entry]:
 def lines_of(entry: Entry) -> tuple[str, ...]:
     """Over which lines an entry is heard."""
     networks = tuple(NETWORKS)
-    return (TELEPHONE, DRAWN, networks[0]) if entry.copy else (TELEPHONE, NOISY, DRAWN, *networks)
+    return (TELEPHONE, NOISY, DRAWN, networks[0]) if entry.copy else (TELEPHONE, NOISY, DRAWN, *networks)
 
 
 def gathered(

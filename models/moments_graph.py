@@ -1,8 +1,8 @@
 """Writes the moments of a voice into a model's graph: its sums as two more states, and what they say into its scores.
 
 Rows are weighed by the voice's probability, so `models.voice` is fitted before: y = sqrt(weight) * row, and products of
-rows at a lag are products of y. Nothing mixes calls, and sums over a chunk are sums over its rows: any cutting into chunks
-gives the same scores but for rounding.
+rows at a lag are products of y. Shapes of waves come once a frame and count for its rows. Nothing mixes calls, and sums over
+a chunk are sums over its rows: any cutting into chunks gives the same scores but for rounding.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from models.moments import (
     COARSE,
     COLUMNS,
     FORGET_S,
+    HOP,
     LAGS,
+    MOVING,
     ONE,
     PAST,
     ROW_S,
@@ -33,11 +35,15 @@ from models.moments import (
     WIDE_AT,
     Kernel,
 )  # fmt: skip
+from models.waveform import FRAME, NUMBERS
+from models.waveform_graph import SHAPES, Step
+from models.waveform_graph import constants as wave_constants
+from models.waveform_graph import steps as wave_steps
 
 PREFIX = "moments/"  # of every name that is added, so that a graph can be fitted anew (and left out of quantization)
 ROWS, STATE = "moment_rows", "moment_sums"  # the states
+FRAME_ROWS = FRAME // HOP
 TRUNK = PREFIX + "trunk"  # the scores without moments
-Step = tuple[Any, ...]  # operation, inputs, output and, where there are any, attributes of a node
 
 
 def attach(path: Path, kernel: Kernel) -> None:
@@ -53,13 +59,13 @@ def attach(path: Path, kernel: Kernel) -> None:
     logit = "voice/logit"
     if not any(logit in node.output for node in model.graph.node):
         raise ValueError(f"{path} does not say whether somebody speaks, which moments are weighed by: vivavoce explain fit")
-    bands = bands_of(model, path)
+    bands, samples = bands_of(model, path), samples_of(model, path)
     for node in model.graph.node:
         node.output[:] = [TRUNK if name == "scores" else name for name in node.output]
-    for name, value in _constants(kernel).items():
+    for name, value in {**_constants(kernel), **wave_constants()}.items():
         kind = np.int64 if value.dtype.kind == "i" else np.float32
         model.graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(value, kind), PREFIX + name))
-    model.graph.node.extend(_nodes(bands, logit))
+    model.graph.node.extend(_nodes(bands, samples, logit))
     for name, shape in ((ROWS, (PAST, COLUMNS)), (STATE, (SUMS,))):
         model.graph.input.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["calls", *shape]))
         open_shape = [None] * len(shape) if name == ROWS else shape
@@ -89,27 +95,38 @@ def bands_of(model: Any, path: Path) -> str:
     raise ValueError(f"{path} is no graph of ours: nothing in it takes bands")
 
 
+def samples_of(model: Any, path: Path) -> str:
+    """Name of the tensor [calls, n] of a chunk's samples, full scale 1: what the samples of before are put in front of."""
+    for node in model.graph.node:
+        if node.op_type == "Concat" and node.input[0] == "tail":
+            return str(node.input[1])
+    raise ValueError(f"{path} is no graph of ours: nothing in it keeps samples")
+
+
 def _constants(kernel: Kernel) -> dict[str, NDArray[Any]]:
-    description = len(kernel.turn[0]) - WIDE * (WIDE - 1) // 2  # numbers of it before what wide bands have in common
-    turn = np.zeros((len(kernel.turn), description + WIDE * WIDE))
-    turn[:, :description] = kernel.turn[:, :description]
     i, j = np.triu_indices(WIDE, 1)
-    turn[:, description + WIDE * i + j] = kernel.turn[:, description:]
+    turn = np.zeros((len(kernel.turn), MOVING + WIDE * WIDE + 2 * NUMBERS))
+    turn[:, :MOVING] = kernel.turn[:, :MOVING]
+    turn[:, MOVING + WIDE * i + j] = kernel.turn[:, MOVING : MOVING + len(i)]
+    turn[:, MOVING + WIDE * WIDE :] = kernel.turn[:, MOVING + len(i) :]
     slices = {
         **AT._asdict(), "coarse": slice(0, COARSE), "one": slice(ONE, ONE + 1), "cepstra": CEPSTRA_AT, "wide": WIDE_AT,
-        "now": slice(PAST, 2**31), **{f"ago{k}": slice(PAST - k, -k) for k in LAGS},
+        "form": slice(0, NUMBERS), "form_squared": slice(NUMBERS, 2 * NUMBERS), "now": slice(PAST, 2**31),
+        **{f"ago{k}": slice(PAST - k, -k) for k in LAGS},
     }  # fmt: skip
     shapes = {
-        "by_rows": [-1, moments.BANDS], "by_frames": [-1, 4, COLUMNS], "single": [-1, 1, 1], "each_row": [-1, COLUMNS],
+        "by_rows": [-1, moments.BANDS], "by_frames": [-1, FRAME_ROWS, COLUMNS], "single": [-1, 1, 1], "each_row": [-1, COLUMNS],
         "flat": [-1, SUMS], "line": [-1, 1, WIDE * WIDE], "table": [-1, WIDE * WIDE], "upright": [-1, WIDE, 1],
-        "lying": [-1, 1, WIDE], "whole": [-1],
+        "lying": [-1, 1, WIDE], "whole": [-1], "each_frame": [-1, 2 * NUMBERS],
     }  # fmt: skip
     return {
         **{f"{name}_from": np.array([part.start]) for name, part in slices.items()},
         **{f"{name}_to": np.array([part.stop]) for name, part in slices.items()},
         **{name: np.array(shape) for name, shape in shapes.items()},
         "axis0": np.array([0]), "axis1": np.array([1]), "axis2": np.array([2]), "axes01": np.array([0, 1]),
-        "first": np.array(0), "back": np.array(-1), "unit": np.array(1.0), "three": np.array(3.0), "half": np.array(0.5),
+        "first": np.array(0), "back": np.array(-1), "last_of_frame": np.array([FRAME_ROWS - 1]),
+        "end": np.array([2**31]), "every_frame": np.array([FRAME_ROWS]), "rows_of_frame": np.array(float(FRAME_ROWS)),
+        "unit": np.array(1.0), "three": np.array(3.0), "half": np.array(0.5),
         "columns": moments.projection().T, "ones": np.eye(COLUMNS)[ONE], "fade": np.array(-ROW_S / FORGET_S),
         "prior": kernel.prior[None] * moments.PRIOR_ROWS, "prior_rows": np.array(moments.PRIOR_ROWS),
         "floor": np.array(moments.FLOOR), "least": np.array(moments.LEAST),
@@ -119,15 +136,15 @@ def _constants(kernel: Kernel) -> dict[str, NDArray[Any]]:
     }  # fmt: skip
 
 
-def _nodes(bands: str, logit: str) -> list[Any]:
-    outer = {bands, logit, "scores", TRUNK, ROWS, STATE, f"{ROWS}_out", f"{STATE}_out"}
+def _nodes(bands: str, samples: str, logit: str) -> list[Any]:
+    outer = {bands, samples, logit, "scores", TRUNK, ROWS, STATE, f"{ROWS}_out", f"{STATE}_out"}
 
     def node(operation: str, inputs: str, output: str, **attributes: Any) -> Any:
         given = [name if name in outer else PREFIX + name for name in inputs.split()]
         made = output if output in outer else PREFIX + output
         return helper.make_node(operation, given, [made], f"{PREFIX}{output}_node", **attributes)
 
-    steps = [*_rows(bands, logit), *_sums(), *_description(), *_said()]
+    steps = [*_rows(bands, logit), *wave_steps(samples), *_waves(), *_sums(), *_description(), *_said()]
     return [node(*line[:3], **(line[3] if len(line) > 3 else {})) for line in steps]
 
 
@@ -151,6 +168,16 @@ def _rows(bands: str, logit: str) -> Iterator[Step]:
     yield "Concat", f"{ROWS} rows", f"{ROWS}_out", {"axis": 1}
 
 
+def _waves() -> Iterator[Step]:
+    """Weighed shapes of waves and their squares [calls, frames, 2 * NUMBERS]: once a frame, for its rows."""
+    yield "Mul", f"{SHAPES} {SHAPES}", "shapes_squared"
+    yield "Concat", f"{SHAPES} shapes_squared", "both_shapes", {"axis": 1}
+    yield "Mul", "probability rows_of_frame", "probability_of_rows"
+    yield "Mul", "both_shapes probability_of_rows", "shapes_weighed"
+    yield "Concat", "calls each_frame", "frame_shape", {"axis": 0}
+    yield "Reshape", "shapes_weighed frame_shape", "wave_rows"
+
+
 def _sums() -> Iterator[Step]:
     """The sums after the chunk's rows [calls, SUMS]: each row counts less by its age."""
     yield from _decays()
@@ -171,7 +198,9 @@ def _sums() -> Iterator[Step]:
     yield "Mul", "wide_across decays", "wide_fading"
     yield "MatMul", "wide_fading wide_rows", "square"
     yield "Reshape", "square line", "squares"
-    yield "Concat", "sum_of_rows sum0 sum1 sum2 sum4 squares", "line_of_sums", {"axis": 2}
+    yield "Slice", "decays last_of_frame end axis2 every_frame", "frame_decays"
+    yield "MatMul", "frame_decays wave_rows", "sum_of_waves"
+    yield "Concat", "sum_of_rows sum0 sum1 sum2 sum4 squares sum_of_waves", "line_of_sums", {"axis": 2}
     yield "Reshape", "line_of_sums flat", "new"
     yield "Mul", f"{STATE} faded", "kept"
     yield "Add", "new kept", f"{STATE}_out"
@@ -216,7 +245,13 @@ def _description() -> Iterator[Step]:
     yield "Concat", "coarse_floored coarse_floored coarse_floored", "thrice", {"axis": 1}
     yield "Div", "later thrice", "along"
     yield from _across()
-    yield "Concat", "spread along across", "description", {"axis": 1}
+    yield _part("waves_mean", "form", "form", 1)
+    yield _part("waves_mean", "form_squared", "form_squared", 1)
+    yield "Mul", "form form", "square_of_form"
+    yield "Sub", "form_squared square_of_form", "form_variance"
+    yield "Max", "form_variance least", "form_positive"
+    yield "Sqrt", "form_positive", "form_spread"
+    yield "Concat", "spread along across form form_spread", "description", {"axis": 1}
 
 
 def _spread() -> Iterator[Step]:
