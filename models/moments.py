@@ -1,10 +1,10 @@
 """How a voice moves: second moments of the bands and of their cepstra over a call, and what they say of who is speaking.
 
 A few hundred numbers a call, with the voice's probability as the weight of each row: how bands vary, how they hang together
-from one row to the next and the rows after, how cepstra vary and how fast, which bands rise together, and what shape its
-waves have (waveform.py). What is learned of them is a smooth function of them all (kernel ridge regression on landmarks, a
-closed form): so few hours of people teach that better than a deep network, which learns recording worlds by heart
-(EXPERIMENTS.md, 2026-11-23).
+from one row to the next and the rows after, how cepstra vary and how fast, which bands rise together and, where copies of
+people are to be told, what shape its waves have (waveform.py). What is learned of them is a smooth function of them all
+(kernel ridge regression on landmarks, a closed form): so few hours of people teach that better than a deep network, which
+learns recording worlds by heart (EXPERIMENTS.md, 2026-11-23).
 
 The graph keeps the sums (moments_graph.py); here is their layout, what is made of them, and the fit.
 """
@@ -34,7 +34,7 @@ PRIOR_ROWS = 10.0  # how many rows of the average voice a call starts with
 FLOOR = 0.01  # nats squared, added to every variance: finer is rounding
 LEAST = 1e-4  # what rounding makes of a variance is raised to this
 MOVING = 5 * COARSE + 2 * CEPSTRA  # features before what wide bands have in common
-FEATURES = MOVING + WIDE * (WIDE - 1) // 2 + 2 * NUMBERS
+FEATURES = MOVING + WIDE * (WIDE - 1) // 2
 _UPPER = np.triu_indices(WIDE, 1)
 
 
@@ -51,7 +51,7 @@ class Layout(NamedTuple):
 
 
 AT = Layout()
-SUMS = AT.waves.stop
+SUMS, WITH_WAVES = AT.cross.stop, AT.waves.stop
 CEPSTRA_AT, WIDE_AT = slice(ONE + 1, ONE + 1 + CEPSTRA), slice(COLUMNS - WIDE, COLUMNS)  # in a row
 
 
@@ -67,11 +67,11 @@ def projection() -> Floats:
 
 
 def describe(sums: Floats, prior: Floats) -> Floats:
-    """How voices move: sums [N, SUMS] -> [N, FEATURES]. `prior`: the sums of one row of the average voice.
+    """How voices move: sums [N, SUMS] -> [N, FEATURES], and of WITH_WAVES sums 2 * NUMBERS more. `prior`: the sums of one
+    row of the average voice.
 
     Half the logarithms of variances (of the bands' first and second difference, of cepstra and of their difference), then
-    correlations of bands from row to row, then between wide bands; then the means of the waves' shapes, and their
-    deviations.
+    correlations of bands from row to row, then between wide bands; then, of the waves' shapes, means and deviations.
     """
     heard = sums[:, ONE : ONE + 1]
     mean = (sums + prior * PRIOR_ROWS) / (heard + PRIOR_ROWS)
@@ -88,32 +88,39 @@ def describe(sums: Floats, prior: Floats) -> Floats:
     wide = centre[:, WIDE_AT]
     deviation = np.sqrt(np.maximum(own[:, WIDE_AT] - wide**2, LEAST) + FLOOR)
     cross = mean[:, AT.cross].reshape(-1, WIDE, WIDE)[:, i, j] - wide[:, i] * wide[:, j]
-    shape, squared = np.split(mean[:, AT.waves], 2, axis=1)
-    varied = np.sqrt(np.maximum(squared - shape**2, LEAST))
-    return np.concatenate([spread, along, cross / (deviation[:, i] * deviation[:, j]), shape, varied], axis=1)
+    found = [spread, along, cross / (deviation[:, i] * deviation[:, j])]
+    if sums.shape[1] == WITH_WAVES:
+        shape, squared = np.split(mean[:, AT.waves], 2, axis=1)
+        found += [shape, np.sqrt(np.maximum(squared - shape**2, LEAST))]
+    return np.concatenate(found, axis=1)
 
 
 @dataclass(frozen=True)
 class Kernel:
     """A smooth function of how a voice moves: a sum of Gaussians about landmarks in a few directions; high: a person."""
 
-    prior: Floats  # [SUMS] one row of the average voice
-    turn: Floats  # [directions, FEATURES]
+    prior: Floats  # [SUMS] or [WITH_WAVES] one row of the average voice
+    turn: Floats  # [directions, features of so many sums]
     shift: Floats  # [directions]
     landmarks: Floats  # [L, directions]
     heights: Floats  # [L]
     width: float  # k = exp(-width * squared distance)
 
+    @property
+    def waves(self) -> bool:
+        """Whether the shapes of waves count."""
+        return bool(len(self.prior) == WITH_WAVES)
+
     def __call__(self, sums: Floats) -> Floats:
-        """Sums [N, SUMS] -> [N], what is added to scores."""
+        """Sums [N, SUMS or WITH_WAVES] -> [N], what is added to scores."""
         at = describe(sums, self.prior) @ self.turn.T + self.shift
         return _gaussians(at, self.landmarks, self.width) @ self.heights
 
     def flops(self, samples: int) -> float:
         """Of the matrix products that so many samples of one call cost the graph."""
         rows = samples // HOP
-        products = rows * (BANDS * COLUMNS + WIDE * WIDE + 3 * COLUMNS + 2 * COARSE) + 25 * samples  # the last: of waves
-        description = FEATURES + WIDE * WIDE - WIDE * (WIDE - 1) // 2
+        products = rows * (BANDS * COLUMNS + WIDE * WIDE + 3 * COLUMNS + 2 * COARSE) + 25 * samples * self.waves
+        description = len(self.turn[0]) + WIDE * WIDE - WIDE * (WIDE - 1) // 2
         return 2.0 * (products + len(self.turn) * (description + len(self.landmarks)) + len(self.landmarks))
 
 
@@ -121,7 +128,7 @@ class Kernel:
 class Voices:
     """What a kernel learns from: N pieces of speech."""
 
-    sums: Floats  # [N, SUMS]
+    sums: Floats  # [N, SUMS or WITH_WAVES]
     people: NDArray[np.bool_]  # [N]
     copies: NDArray[np.bool_]  # [N] copies of people of these
     sources: NDArray[np.str_]  # [N] which clip each is of or was made from

@@ -1,8 +1,8 @@
 """Writes the moments of a voice into a model's graph: its sums as two more states, and what they say into its scores.
 
 Rows are weighed by the voice's probability, so `models.voice` is fitted before: y = sqrt(weight) * row, and products of
-rows at a lag are products of y. Shapes of waves come once a frame and count for its rows. Nothing mixes calls, and sums over
-a chunk are sums over its rows: any cutting into chunks gives the same scores but for rounding.
+rows at a lag are products of y. Shapes of waves, where a kernel knows any, come once a frame and count for its rows. Nothing
+mixes calls, and sums over a chunk are sums over its rows: any cutting into chunks gives the same scores but for rounding.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ from models.moments import (
     ONE,
     PAST,
     ROW_S,
-    SUMS,
     WIDE,
     WIDE_AT,
     Kernel,
@@ -62,11 +61,11 @@ def attach(path: Path, kernel: Kernel) -> None:
     bands, samples = bands_of(model, path), samples_of(model, path)
     for node in model.graph.node:
         node.output[:] = [TRUNK if name == "scores" else name for name in node.output]
-    for name, value in {**_constants(kernel), **wave_constants()}.items():
+    for name, value in _constants(kernel).items():
         kind = np.int64 if value.dtype.kind == "i" else np.float32
         model.graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(value, kind), PREFIX + name))
-    model.graph.node.extend(_nodes(bands, samples, logit))
-    for name, shape in ((ROWS, (PAST, COLUMNS)), (STATE, (SUMS,))):
+    model.graph.node.extend(_nodes(bands, samples if kernel.waves else "", logit))
+    for name, shape in ((ROWS, (PAST, COLUMNS)), (STATE, kernel.prior.shape)):
         model.graph.input.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["calls", *shape]))
         open_shape = [None] * len(shape) if name == ROWS else shape
         given = helper.make_tensor_value_info(f"{name}_out", TensorProto.FLOAT, ["calls", *open_shape])
@@ -104,39 +103,54 @@ def samples_of(model: Any, path: Path) -> str:
 
 
 def _constants(kernel: Kernel) -> dict[str, NDArray[Any]]:
-    i, j = np.triu_indices(WIDE, 1)
-    turn = np.zeros((len(kernel.turn), MOVING + WIDE * WIDE + 2 * NUMBERS))
-    turn[:, :MOVING] = kernel.turn[:, :MOVING]
-    turn[:, MOVING + WIDE * i + j] = kernel.turn[:, MOVING : MOVING + len(i)]
-    turn[:, MOVING + WIDE * WIDE :] = kernel.turn[:, MOVING + len(i) :]
+    """All that the steps need, and nothing that they do not."""
     slices = {
         **AT._asdict(), "coarse": slice(0, COARSE), "one": slice(ONE, ONE + 1), "cepstra": CEPSTRA_AT, "wide": WIDE_AT,
         "form": slice(0, NUMBERS), "form_squared": slice(NUMBERS, 2 * NUMBERS), "now": slice(PAST, 2**31),
         **{f"ago{k}": slice(PAST - k, -k) for k in LAGS},
     }  # fmt: skip
+    if not kernel.waves:
+        slices = {name: part for name, part in slices.items() if name not in ("waves", "form", "form_squared")}
     shapes = {
         "by_rows": [-1, moments.BANDS], "by_frames": [-1, FRAME_ROWS, COLUMNS], "single": [-1, 1, 1], "each_row": [-1, COLUMNS],
-        "flat": [-1, SUMS], "line": [-1, 1, WIDE * WIDE], "table": [-1, WIDE * WIDE], "upright": [-1, WIDE, 1],
-        "lying": [-1, 1, WIDE], "whole": [-1], "each_frame": [-1, 2 * NUMBERS],
+        "flat": [-1, len(kernel.prior)], "line": [-1, 1, WIDE * WIDE], "table": [-1, WIDE * WIDE], "upright": [-1, WIDE, 1],
+        "lying": [-1, 1, WIDE], "whole": [-1],
     }  # fmt: skip
     return {
         **{f"{name}_from": np.array([part.start]) for name, part in slices.items()},
         **{f"{name}_to": np.array([part.stop]) for name, part in slices.items()},
         **{name: np.array(shape) for name, shape in shapes.items()},
         "axis0": np.array([0]), "axis1": np.array([1]), "axis2": np.array([2]), "axes01": np.array([0, 1]),
-        "first": np.array(0), "back": np.array(-1), "last_of_frame": np.array([FRAME_ROWS - 1]),
-        "end": np.array([2**31]), "every_frame": np.array([FRAME_ROWS]), "rows_of_frame": np.array(float(FRAME_ROWS)),
-        "unit": np.array(1.0), "three": np.array(3.0), "half": np.array(0.5),
+        "first": np.array(0), "back": np.array(-1), "unit": np.array(1.0), "three": np.array(3.0), "half": np.array(0.5),
         "columns": moments.projection().T, "ones": np.eye(COLUMNS)[ONE], "fade": np.array(-ROW_S / FORGET_S),
         "prior": kernel.prior[None] * moments.PRIOR_ROWS, "prior_rows": np.array(moments.PRIOR_ROWS),
         "floor": np.array(moments.FLOOR), "least": np.array(moments.LEAST),
-        "turn": turn, "shift": kernel.shift, "width": np.array(kernel.width),
+        "turn": _turn(kernel), "shift": kernel.shift, "width": np.array(kernel.width),
         "landmarks": 2 * kernel.width * kernel.landmarks, "far": -kernel.width * (kernel.landmarks**2).sum(axis=1),
-        "heights": kernel.heights[None], "none": np.zeros(1),
+        "heights": kernel.heights[None], "none": np.zeros(1), **(_wave_constants() if kernel.waves else {}),
+    }  # fmt: skip
+
+
+def _turn(kernel: Kernel) -> NDArray[np.float64]:
+    """The kernel's directions over the graph's description, which holds what wide bands have in common in full."""
+    i, j = np.triu_indices(WIDE, 1)
+    before, after = MOVING, MOVING + len(i)
+    turn = np.zeros((len(kernel.turn), kernel.turn.shape[1] - len(i) + WIDE * WIDE))
+    turn[:, :before] = kernel.turn[:, :before]
+    turn[:, before + WIDE * i + j] = kernel.turn[:, before:after]
+    turn[:, before + WIDE * WIDE :] = kernel.turn[:, after:]
+    return turn
+
+
+def _wave_constants() -> dict[str, NDArray[Any]]:
+    return {
+        **wave_constants(), "each_frame": np.array([-1, 2 * NUMBERS]), "last_of_frame": np.array([FRAME_ROWS - 1]),
+        "end": np.array([2**31]), "every_frame": np.array([FRAME_ROWS]), "rows_of_frame": np.array(float(FRAME_ROWS)),
     }  # fmt: skip
 
 
 def _nodes(bands: str, samples: str, logit: str) -> list[Any]:
+    """With the shapes of waves where there is a tensor of `samples`."""
     outer = {bands, samples, logit, "scores", TRUNK, ROWS, STATE, f"{ROWS}_out", f"{STATE}_out"}
 
     def node(operation: str, inputs: str, output: str, **attributes: Any) -> Any:
@@ -144,7 +158,9 @@ def _nodes(bands: str, samples: str, logit: str) -> list[Any]:
         made = output if output in outer else PREFIX + output
         return helper.make_node(operation, given, [made], f"{PREFIX}{output}_node", **attributes)
 
-    steps = [*_rows(bands, logit), *wave_steps(samples), *_waves(), *_sums(), *_description(), *_said()]
+    waves = bool(samples)
+    shapes = [*wave_steps(samples), *_waves()] if waves else []
+    steps = [*_rows(bands, logit), *shapes, *_sums(waves), *_description(waves), *_said()]
     return [node(*line[:3], **(line[3] if len(line) > 3 else {})) for line in steps]
 
 
@@ -178,8 +194,8 @@ def _waves() -> Iterator[Step]:
     yield "Reshape", "shapes_weighed frame_shape", "wave_rows"
 
 
-def _sums() -> Iterator[Step]:
-    """The sums after the chunk's rows [calls, SUMS]: each row counts less by its age."""
+def _sums(waves: bool) -> Iterator[Step]:
+    """The sums after the chunk's rows [calls, SUMS or WITH_WAVES]: each row counts less by its age."""
     yield from _decays()
     yield _part("rows", "one", "roots_of_rows", 2)
     yield "Transpose", "roots_of_rows", "roots_across", {"perm": [0, 2, 1]}
@@ -198,9 +214,10 @@ def _sums() -> Iterator[Step]:
     yield "Mul", "wide_across decays", "wide_fading"
     yield "MatMul", "wide_fading wide_rows", "square"
     yield "Reshape", "square line", "squares"
-    yield "Slice", "decays last_of_frame end axis2 every_frame", "frame_decays"
-    yield "MatMul", "frame_decays wave_rows", "sum_of_waves"
-    yield "Concat", "sum_of_rows sum0 sum1 sum2 sum4 squares sum_of_waves", "line_of_sums", {"axis": 2}
+    if waves:
+        yield "Slice", "decays last_of_frame end axis2 every_frame", "frame_decays"
+        yield "MatMul", "frame_decays wave_rows", "sum_of_waves"
+    yield "Concat", "sum_of_rows sum0 sum1 sum2 sum4 squares" + " sum_of_waves" * waves, "line_of_sums", {"axis": 2}
     yield "Reshape", "line_of_sums flat", "new"
     yield "Mul", f"{STATE} faded", "kept"
     yield "Add", "new kept", f"{STATE}_out"
@@ -221,13 +238,13 @@ def _decays() -> Iterator[Step]:
     yield "Exp", "log_faded", "faded"
 
 
-def _description() -> Iterator[Step]:
+def _description(waves: bool) -> Iterator[Step]:
     """What models.moments.describe makes of the sums, the wide bands' part in full: [calls, ...]."""
     yield _part(f"{STATE}_out", "one", "heard", 1)
     yield "Add", f"{STATE}_out prior", "with_prior"
     yield "Add", "heard prior_rows", "heard_and_prior"
     yield "Div", "with_prior heard_and_prior", "mean"
-    for name in AT._fields:
+    for name in (name for name in AT._fields if waves or name != "waves"):
         yield _part("mean", name, f"{name}_mean", 1)
     for source in ("means", "lag0", "lag1"):
         for name in ("coarse", "cepstra", "wide"):
@@ -245,13 +262,19 @@ def _description() -> Iterator[Step]:
     yield "Concat", "coarse_floored coarse_floored coarse_floored", "thrice", {"axis": 1}
     yield "Div", "later thrice", "along"
     yield from _across()
+    if waves:
+        yield from _forms()
+    yield "Concat", "spread along across" + " form form_spread" * waves, "description", {"axis": 1}
+
+
+def _forms() -> Iterator[Step]:
+    """Means and deviations of the waves' shapes."""
     yield _part("waves_mean", "form", "form", 1)
     yield _part("waves_mean", "form_squared", "form_squared", 1)
     yield "Mul", "form form", "square_of_form"
     yield "Sub", "form_squared square_of_form", "form_variance"
     yield "Max", "form_variance least", "form_positive"
     yield "Sqrt", "form_positive", "form_spread"
-    yield "Concat", "spread along across form form_spread", "description", {"axis": 1}
 
 
 def _spread() -> Iterator[Step]:

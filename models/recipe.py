@@ -180,6 +180,8 @@ def ship(
     provenance: dict[str, Any],
     purpose: str = "calls",
     moments: tuple[float, float] = (0.0, 0.0),
+    *,
+    waves: bool = False,
 ) -> dict[str, Any]:
     """Export, add moments where they have a share, calibrate on dev, write weights and info. Returns dev's figures."""
     draft = _info(places.weights.stem, Calibration(1.0, 0.0, 0.0, 1.0), Thresholds(-1e9, 1e9), provenance)
@@ -187,18 +189,18 @@ def ship(
     clips = train_clips(places)
     voice.fit_weights(places.weights, places.corpus, clips)
     if any(moments):
-        _add_moments(places, stores[0].only({clip.name for clip in clips}), moments)
+        _add_moments(places, stores[0].only({clip.name for clip in clips}), moments, waves=waves)
     found = calibrate_weights(places, stores[1], {"onnx_difference": difference}, purpose)
     explain.fit_weights(places.weights, places.corpus, train=clips)
     _write_figures(found, places.run)
     return found
 
 
-def _add_moments(places: Places, train: AudioStore, shares: tuple[float, float]) -> None:
+def _add_moments(places: Places, train: AudioStore, shares: tuple[float, float], *, waves: bool) -> None:
     """From the corpus alone: people of other worlds beside it made it worse. One too small to learn moments from costs the
     hours of training nothing but them."""
     try:
-        moments_fit.fit_weights(places.weights, train, places.corpus / "noise", shares)
+        moments_fit.fit_weights(places.weights, train, places.corpus / "noise", shares, waves=waves)
     except ValueError as error:
         log.warning("%s goes without moments: %s", places.weights, error)
 
@@ -320,4 +322,5 @@ def from_corpus(places: Places, config: TrainConfig) -> dict[str, Any]:
     best = train_and_choose(places, config, stores)
     if heavier:
         return ship_second_opinion(best, places, config, stores)
-    return ship(load_averaged(best), places, stores, provenance_of(best, stores), config.purpose, config.moments)
+    told = provenance_of(best, stores)
+    return ship(load_averaged(best), places, stores, told, config.purpose, config.moments, waves=config.waves)

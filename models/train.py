@@ -61,6 +61,7 @@ class TrainConfig:
     purpose: str = "calls"  # or "answers": to tell a voice from copies of it, whoever it is; what dev says of calls does not
     # choose then, so the last weights are kept, with the views weighed as ANSWERS_MIX
     moments: tuple[float, float] = (0.0, 0.0)  # shares of what moments say of strangers and of copies in what is made of it
+    waves: bool = False  # with the shapes of waves among the moments
     licence: str = ""  # of the weights, by SPDX's name; stands beside what is made of them
     model: Mapping[str, Any] = field(default_factory=lambda: {"dropout": 0.0})  # overrides of ModelConfig
     loss: LossConfig = field(default_factory=LossConfig)
@@ -71,7 +72,8 @@ class TrainConfig:
 
 PURPOSES, OPTIMIZERS = ("calls", "answers"), ("muon", "adamw")
 MAY_CHANGE = (  # when a run is resumed
-    "model", "steps", "ease", "warmup", "threads", "device", "judge_every", "save_every", "moments", "licence",
+    "model", "steps", "ease", "warmup", "threads", "device", "judge_every", "save_every", "moments", "waves",
+    "licence",
 )  # fmt: skip
 ANSWERS_MIX = (0.2, 0.8)  # the pooled view knows recording worlds: of no use where one call's answers are judged
 

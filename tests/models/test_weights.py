@@ -174,6 +174,8 @@ def test_what_judges_answers_learns_of_strangers_and_of_copies_from_two(made: Pa
     assert answers["start"] == "runs/both/best.pt"
     assert list(answers["paired_teachers"]) == ["runs/both/best.pt", "runs/copies/best.pt"]
     assert list(both["teachers"]) == list(answers["teachers"]) == ["runs/student/best.pt"]
+    moments = load_model(made / ANSWERS).info.provenance["moments"]
+    assert (moments["shares"], moments["waves"]) == ([0.0, 2.5], True)
     for stage in found.values():
         assert stage["config"]["purpose"] == "answers"
         assert stage["averaged"]["head.mix"].tolist() == pytest.approx(ANSWERS_MIX)
