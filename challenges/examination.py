@@ -304,7 +304,8 @@ class Examination:
         self._deadline = None
         self._move(stage, reasons)
         if stage in (Stage.PASSED, Stage.FAILED, Stage.UNCLEAR) and self.weighed and self._judgement is not None:
-            self._steps.append(Conclude(self.weighed[-1].llr, reasons, stage is Stage.PASSED))
+            sounded = self._judgement.realism is not None
+            self._steps.append(Conclude(self.weighed[-1].llr, reasons, stage is Stage.PASSED, sounded=sounded))
         elif stage is Stage.NO_ANSWER or reasons == ("audio-stopped",):  # no evidence, and nothing that clears either
             self._steps.append(Conclude(0.0, reasons, passed=False))
         if self.question is not None and (stage is Stage.NO_ANSWER or (self._judgement is not None and self._judgement.empty)):

@@ -102,6 +102,7 @@ class Conclude:
     llr: float
     reasons: tuple[str, ...]
     passed: bool = True  # False: what was asked was not done, and until it is the caller is not cleared by sound alone
+    sounded: bool = False  # the answer was a voice whose sound was judged
     verdict: str = ""  # of an operator's override
     who: str = ""
 

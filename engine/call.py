@@ -203,13 +203,15 @@ class Call:
             self._move(Signal.FAILURE, Verdict.UNKNOWN, reason)
 
     def receive_examination(
-        self, llr: float, reasons: tuple[str, ...], *, passed: bool = True, verdict: Verdict | None = None
+        self, llr: float, reasons: tuple[str, ...], *, passed: bool = True, sounded: bool = False,
+        verdict: Verdict | None = None,
     ) -> None:  # fmt: skip
-        """An answer's evidence, natural log, high is human, and whether it passed; or, with `verdict`, an operator's word."""
+        """An answer's evidence, natural log, high is human, whether it passed and whether it was a voice whose sound was
+        judged; or, with `verdict`, an operator's word."""
         if self.ended:
             return
         self._examined = tuple(dict.fromkeys((*self._examined, *reasons)))
-        target = self._policy.examine(llr, passed) if verdict is None else self._policy.set_by_hand(verdict)
+        target = self._policy.examine(llr, passed, sounded=sounded) if verdict is None else self._policy.set_by_hand(verdict)
         before = self.state
         if not self._reason and target is not Verdict.LISTENING:  # a failure or missing audio must be over first
             self._move(Signal.EXAMINED, target)

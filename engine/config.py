@@ -97,7 +97,9 @@ class Model(Struct, frozen=True, forbid_unknown_fields=True):
 class Tags(Struct, frozen=True, forbid_unknown_fields=True):
     """When a call is tagged, and how."""
 
-    min_speech_s: Annotated[float, _meta("no verdict before this much net speech", "s", ge=0.5, le=60)] = 2.0
+    min_speech_s: Annotated[
+        float, _meta("no verdict before this much net speech, or two answers that were voices", "s", ge=0.5, le=60)
+    ] = 2.0
     deepfake_llr: Annotated[float | None, _meta("Deepfake-likely at or below; unset: the model's own", "nat")] = None
     human_llr: Annotated[float | None, _meta("Human-likely at or above; unset: the model's own", "nat")] = None
     margin: Annotated[float, _meta("how far back a verdict must go to be withdrawn", "nat", ge=0)] = 0.5

@@ -16,6 +16,7 @@ from engine.events import Verdict
 MIN_CHUNK_SPEECH_S = 0.06  # below this a chunk says nothing about a voice
 MAX_CHUNK_LOSS = 0.5  # share of a chunk that may be lost and still count
 LEAST_VOICE = 0.25  # share of what the voice activity detector calls speech that has to be a voice: some noise is like one
+ENOUGH_ANSWERS = 2  # that were voices are speech enough for a verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +110,8 @@ class Policy:
     """The verdict over a call's speech. Holds only the running score and how long the evidence has agreed."""
 
     __slots__ = (
-        "_agreeing", "_answered", "_by_hand", "_doubted", "_examined", "_leaning", "_running", "_unvoiced_s", "_voiced_s",
-        "config", "llr", "verdict",
+        "_agreeing", "_answered", "_by_hand", "_doubted", "_examined", "_leaning", "_running", "_sounded", "_unvoiced_s",
+        "_voiced_s", "config", "llr", "verdict",
     )  # fmt: skip
 
     def __init__(self, config: PolicyConfig) -> None:
@@ -123,6 +124,7 @@ class Policy:
         self._examined = 0.0  # evidence of the examination, added to the sound's
         self._answered = False  # an answer was evidence
         self._doubted = False  # asked, and what was asked was not done
+        self._sounded = 0  # answers that were voices, by themselves
         self._by_hand: Verdict | None = None  # an operator's word stands whatever is heard
         self._voiced_s = 0.0  # of what was taken for speech lately, the voices
         self._unvoiced_s = 0.0  # and what held no voice
@@ -133,7 +135,9 @@ class Policy:
 
     @property
     def enough(self) -> bool:
-        """Whether enough of a voice was heard for a verdict, and lately mostly a voice."""
+        """Whether enough of a voice was heard for a verdict, and lately mostly a voice: in what was said, or in answers."""
+        if self._sounded >= ENOUGH_ANSWERS:
+            return True
         voice = self._voiced_s >= LEAST_VOICE * (self._voiced_s + self._unvoiced_s)
         return self._running.speech_s >= self.config.min_speech_s and voice
 
@@ -163,7 +167,7 @@ class Policy:
         that a question was asked and not passed, stand: nobody is cleared by handing on."""
         self._running = RunningScore(self.config.forget_s, self.config.calibration.warm_s)
         self._leaning, self._agreeing = Verdict.UNCERTAIN, 0
-        self._examined, self._answered = 0.0, False
+        self._examined, self._answered, self._sounded = 0.0, False, 0
         self._voiced_s = self._unvoiced_s = 0.0
         self.llr, self.verdict = None, self._by_hand or Verdict.LISTENING
 
@@ -171,15 +175,18 @@ class Policy:
         """A chunk was taken for speech and holds no voice: no evidence, and a reason to distrust what seemed to be some."""
         self._remember(unvoiced_s=speech_s)
 
-    def examine(self, llr: float, passed: bool = True) -> Verdict:
+    def examine(self, llr: float, passed: bool = True, *, sounded: bool = False) -> Verdict:
         """Add an examined answer's evidence; it needs no second chunk to agree, but speech enough for a verdict.
 
+        `sounded`: the answer was a voice whose sound could be judged. ENOUGH_ANSWERS of those are speech enough, whatever
+        noise was before them.
         An answer that says nothing, 0, leaves the verdict to what is heard. Whoever was asked and did not pass is not
         cleared by sound before another question is passed.
         """
         self._examined += llr
         self._answered |= llr != 0.0
         self._doubted = not passed
+        self._sounded += sounded
         if llr:
             self.llr = (self.llr or 0.0) + llr
         if (llr or not passed) and self._by_hand is None and self.enough and self.llr is not None:

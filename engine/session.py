@@ -111,10 +111,11 @@ class Session:
         self._drain(now)
 
     def on_examined(
-        self, llr: float, reasons: tuple[str, ...], now: float, *, passed: bool = True, verdict: Verdict | None = None
+        self, llr: float, reasons: tuple[str, ...], now: float, *, passed: bool = True, sounded: bool = False,
+        verdict: Verdict | None = None,
     ) -> None:  # fmt: skip
         """An answer was judged, or an operator decided."""
-        self.call.receive_examination(llr, reasons, passed=passed, verdict=verdict)
+        self.call.receive_examination(llr, reasons, passed=passed, sounded=sounded, verdict=verdict)
         self._drain(now)
 
     def on_examination(self, record: Mapping[str, Any], now: float) -> None:

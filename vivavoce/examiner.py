@@ -203,7 +203,8 @@ class Examiner:
                 verdict = Verdict(step.verdict) if step.verdict else None
                 watch.before = watch.before or watch.session.call.state
                 watch.overridden |= verdict not in (None, watch.session.call.state)
-                watch.session.on_examined(step.llr, step.reasons, now, passed=step.passed, verdict=verdict)
+                told = {"passed": step.passed, "sounded": step.sounded}
+                watch.session.on_examined(step.llr, step.reasons, now, **told, verdict=verdict)
 
     def _note(self, watch: Watch, record: Mapping[str, Any]) -> None:
         """At every step the prompt, if one still sounds, is in the way: of an early answer, of its own repetition."""

@@ -206,7 +206,7 @@ class Rehearsal:
             elif isinstance(step, Judge):
                 self._judge(step)
             elif isinstance(step, Conclude):
-                self._call.receive_examination(step.llr, step.reasons, passed=step.passed)
+                self._call.receive_examination(step.llr, step.reasons, passed=step.passed, sounded=step.sounded)
                 self._call.events()
             elif isinstance(step, Record):
                 self._note(step)

@@ -79,6 +79,15 @@ def test_a_failed_task_leads_to_others_of_another_family_and_three_failures_end_
     assert not any(one.passed for one in found)
 
 
+def test_an_answer_whose_sound_was_judged_was_a_voice() -> None:
+    caller = Caller()
+    caller.hear("speech", 4.0)
+    caller.suspect()
+    answered(caller, compliance=0.02, realism=-2.0)
+    answered(caller, compliance=0.02)
+    assert [one.sounded for one in conclusions(caller)] == [True, False]
+
+
 def test_nobody_answering_is_late_and_no_evidence_but_does_not_clear() -> None:
     caller = Caller(ExaminationConfig(mode="automatic", questions=1))
     caller.suspect()

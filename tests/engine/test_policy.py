@@ -180,6 +180,17 @@ def test_an_answer_is_no_verdict_before_there_is_speech_for_one() -> None:
     assert policy.verdict is Verdict.HUMAN_LIKELY, "the evidence waited for it"
 
 
+def test_two_answers_that_were_voices_are_speech_enough_in_any_noise() -> None:
+    policy = Policy(PolicyConfig(deepfake_llr=-2.0, human_llr=1.0))
+    policy.pass_over(60.0)
+    spoken(policy, -0.1, 3.0)
+    assert policy.examine(-1.9, sounded=True) is Verdict.LISTENING, "3 s that seem a voice in a minute of noise, and one answer"
+    assert policy.examine(-0.5) is Verdict.LISTENING, "that answer was no voice"
+    assert policy.examine(-0.5, passed=False, sounded=True) is Verdict.DEEPFAKE_LIKELY
+    policy.begin_anew()
+    assert policy.examine(-9.0, sounded=True) is Verdict.LISTENING, "somebody else answered before"
+
+
 def test_once_an_answer_counts_more_is_needed_than_of_sound_alone() -> None:
     """Answers of one caller err alike: their sum says less than as many of different callers would."""
     policy = Policy(PolicyConfig(min_speech_s=0.5, deepfake_llr=-2.0, examined_share=1.25))
