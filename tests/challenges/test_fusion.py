@@ -56,8 +56,8 @@ def test_of_sound_and_voice_the_one_that_says_less_for_the_caller_counts() -> No
 
 
 def test_how_the_caller_sounded_before_counts_with_an_answer_and_not_without() -> None:
-    assert weigh(Judgement(0.5, None, -2.0, None)).llr == pytest.approx(-0.8)
-    assert weigh(Judgement(0.5, None, -9.0, None)).llr == pytest.approx(-1.5), "and is bounded"
+    assert weigh(Judgement(0.5, None, -2.0, None)).llr == pytest.approx(-1.2)
+    assert weigh(Judgement(0.5, None, -9.0, None)).llr == pytest.approx(-2.0), "and is bounded"
     assert weigh(Judgement(None, None, -2.0, None, ("cannot-tell",))).llr == 0.0
 
 
